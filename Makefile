@@ -1,0 +1,53 @@
+PYTHON ?= python3
+ARGS ?=
+VENV = .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.installed
+
+# The kernel that finds the package is the one in .venv, whatever else the user has installed.
+export JUPYTER_PREFER_ENV_PATH = 1
+
+.PHONY: help lab test docs notebooks readme export clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): settings.ini setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "dpm-nb needs Python 3.10 or newer and found %d.%d: try  make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install -e ".[dev]"
+	@touch $@
+
+lab: $(READY) ## open JupyterLab on the notebooks; ARGS="--no-browser --port=9999" is passed on
+	@$(BIN)/jupyter trust nbs/*.ipynb > /dev/null
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) nbs
+
+test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cells
+	@status=0; \
+	$(BIN)/nbdev_test --timing || status=1; \
+	$(BIN)/pytest --durations=15 --durations-min=1 $(ARGS) || status=1; \
+	exit $$status
+
+notebooks: $(READY) ## run every notebook and store its outputs; ARGS="02 03" runs those two
+	$(BIN)/python tools/notebooks.py run $(ARGS)
+
+export: $(READY) ## write dpm_nb/ from the notebooks
+	$(BIN)/nbdev_export
+
+readme: $(READY) ## write README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+docs: $(READY) ## render the site into _docs/ with Quarto
+	@command -v quarto > /dev/null || { \
+	echo "The site is rendered by Quarto, which is not on PATH."; \
+	echo "Get it from https://quarto.org/docs/get-started/ and run make docs again."; \
+	exit 1; }
+	$(BIN)/nbdev_proc_nbs --file_re '\.ipynb$$'
+	cd _proc && quarto render
+	rm -rf _docs
+	mv _proc/_docs _docs
+	@echo "The site starts at _docs/index.html"
+
+clean: ## remove what can be made again, except .venv
+	rm -rf _proc _docs build dist *.egg-info .pytest_cache .hypothesis nbs/nbdev.yml nbs/sidebar.yml

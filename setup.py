@@ -1,0 +1,43 @@
+"Everything here is read from settings.ini."
+from configparser import ConfigParser
+from pathlib import Path
+
+from packaging.version import Version
+from setuptools import find_packages, setup
+
+root = Path(__file__).parent
+parser = ConfigParser(delimiters=["="], interpolation=None)
+parser.read(root/"settings.ini", encoding="utf-8")
+cfg = parser["DEFAULT"]
+
+lab = cfg["lab_requirements"].split()
+statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Production/Stable"]
+first_minor = Version(cfg["min_python"]).minor
+
+setup(
+    name=cfg["lib_name"],
+    version=str(Version(cfg["version"])),
+    description=cfg["description"],
+    long_description=(root/"README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    keywords=cfg["keywords"],
+    author=cfg["author"],
+    author_email=cfg["author_email"],
+    url=cfg["git_url"],
+    project_urls={"Documentation": cfg["doc_host"]+cfg["doc_baseurl"]},
+    license="Apache-2.0",
+    classifiers=[
+        f"Development Status :: {statuses[int(cfg['status'])-1]}",
+        f"Intended Audience :: {cfg['audience']}",
+        f"Natural Language :: {cfg['language']}",
+        "Intended Audience :: Science/Research",
+        "Framework :: Jupyter",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ] + [f"Programming Language :: Python :: 3.{minor}" for minor in range(first_minor, 15)],
+    packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"]+".*"]),
+    python_requires=">="+cfg["min_python"],
+    install_requires=cfg["requirements"].split(),
+    extras_require={"lab": lab, "dev": lab + cfg["dev_requirements"].split()},
+    include_package_data=True,
+    zip_safe=False,
+)

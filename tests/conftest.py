@@ -1,0 +1,58 @@
+"What the tests share: where things are, how notebooks are read, and a copy of the project to work on."
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT/"nbs"
+PACKAGE = ROOT/"dpm_nb"
+NOTEBOOKS = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
+CHAPTERS = [p for p in NOTEBOOKS if p.stem != "index"]
+NOT_COPIED = shutil.ignore_patterns(".*", "_proc", "_docs", "build", "dist", "*.egg-info", "__pycache__", "data")
+
+
+def name_of(path): return path.stem
+
+
+def cells(path, kind=None):
+    "The cells of a notebook, all or of one kind."
+    return [c for c in nbformat.read(path, as_version=4).cells if kind in (None, c.cell_type)]
+
+
+def directives(cell):
+    "The first words of a code cell's `#|` lines."
+    return set(re.findall(r"^#\|\s*([\w-]+)", cell.source, re.M)) if cell.cell_type == "code" else set()
+
+
+def module_of(path):
+    "The module that the notebook at `path` makes, or None."
+    for cell in cells(path, "code"):
+        if found := re.search(r"^#\|\s*default_exp\s+(\S+)", cell.source, re.M): return found[1]
+
+
+MODULES = {m: p for p in NOTEBOOKS if (m := module_of(p)) and m != "__init__"}
+
+
+def program(name):
+    "The path of a console program of this environment."
+    return str(Path(sysconfig.get_path("scripts"))/name)
+
+
+def run(*command, cwd, **env):
+    "Run a command that must succeed; a failure shows what it printed."
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env={**os.environ, **env}, text=True, encoding="utf-8",
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, f"{' '.join(map(str, command))} failed in {cwd}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path):
+    "A copy of the project, free to be changed."
+    return Path(shutil.copytree(ROOT, tmp_path/"project", ignore=NOT_COPIED))

@@ -1,0 +1,86 @@
+"Runs notebooks top to bottom in a real kernel and stores their outputs: `run`, or `run 02 03_gaussian`."
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbdev.clean import nbdev_clean
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT/"nbs"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PROGRESS = re.compile(r"\d+%\||\d+it \[")
+WARNED_AT = re.compile(r"^\S+\.py:\d+: (?=\w+Warning)", re.M)
+PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")
+
+
+def chosen(names):
+    "The notebooks whose file names begin with one of `names`; all of them where there are none."
+    paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
+    unknown = [n for n in names if not any(p.name.startswith(n) for p in paths)]
+    if unknown: sys.exit(f"No notebook in nbs/ begins with {', '.join(unknown)}")
+    return [p for p in paths if not names or p.name.startswith(tuple(names))]
+
+
+def wanted(output):
+    "Widgets are dead without a kernel, and a finished progress bar says nothing."
+    if output.output_type == "stream": return output.name != "stderr" or not PROGRESS.search(output.text)
+    return WIDGET not in output.get("data", {})
+
+
+def portable(text):
+    "`text` without the paths of this machine."
+    return WARNED_AT.sub("", text).replace(f"{ROOT}{os.sep}", "").replace(str(Path.home()), "~")
+
+
+def same_every_run(html, seed):
+    "Matplotlib names each animation at random; name it after its cell, so that a rerun is no change."
+    for i, name in enumerate(dict.fromkeys(PLAYER.findall(html))): html = html.replace(name, f"{seed}_{i}")
+    return html
+
+
+def tidy(cell):
+    "Keep of a cell's outputs what belongs in the book."
+    cell.outputs = [o for o in cell.outputs if wanted(o)]
+    for o in cell.outputs:
+        if o.output_type == "stream": o.text = portable(o.text)
+        data = o.get("data", {})
+        for kind in [k for k in data if k.startswith("text/")]: data[kind] = portable(data[kind])
+        if "text/html" in data: data["text/html"] = same_every_run(data["text/html"], cell.id)
+
+
+def run(path, timeout):
+    "Execute the notebook at `path`, tidy and clean it, and write it back."
+    nb = nbformat.read(path, as_version=4)
+    NotebookClient(nb, kernel_name="python3", timeout=timeout, resources={"metadata": {"path": str(NBS)}},
+                   coalesce_streams=True, store_widget_state=False, record_timing=False).execute()
+    for cell in nb.cells:
+        if cell.cell_type == "code": tidy(cell)
+    nbformat.write(nb, path)
+    nbdev_clean.__wrapped__(str(path))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["run"])
+    parser.add_argument("names", nargs="*", help="beginnings of file names; default: all notebooks")
+    parser.add_argument("--timeout", type=int, default=1800, help="seconds for one cell")
+    args = parser.parse_args()
+    os.chdir(ROOT)
+    failed = []
+    for path in chosen(args.names):
+        start = time.perf_counter()
+        try: run(path, args.timeout)
+        except CellExecutionError as e:
+            failed.append(path.name)
+            print(e, file=sys.stderr)
+        print(f"{time.perf_counter()-start:7.1f} s  {path.name}{' FAILED, not written' if path.name in failed else ''}", flush=True)
+    if failed: sys.exit(f"Failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__": main()
