@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cast', 'at', 'check_count', 'check_number', 'check_choice', 'readable', 'check_real', 'check_time', 'check_state',
-           'rng', 'draw', 'noise_like', 'pick_device', 'Diffusion', 'check_diffusion']
+           'check_like', 'rng', 'draw', 'noise_like', 'pick_device', 'Diffusion', 'check_diffusion']
 
 # %% ../nbs/00_core.ipynb #cec75458
 import math
@@ -77,7 +77,7 @@ def readable(
     "Can the values of `x` be read without a device synchronisation?"
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
-# %% ../nbs/00_core.ipynb #59cc971e
+# %% ../nbs/00_core.ipynb #40191a5d
 def check_real(
     name: str, # the argument's name
     x: Any, # what the caller gave
@@ -87,10 +87,11 @@ def check_real(
     if not x.is_floating_point():
         raise TypeError(f"{name} must hold real numbers such as torch.float32, got {x.dtype}")
     if readable(x) and not torch.isfinite(x).all():
-        raise ValueError(f"{name} must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite")
+        bad = int((~torch.isfinite(x)).sum())
+        raise ValueError(f"{name} must be finite, got {bad} entries that are NaN or infinite")
     return x
 
-# %% ../nbs/00_core.ipynb #5f63f900
+# %% ../nbs/00_core.ipynb #71a384bf
 def check_time(
     t: Any, # what the caller gave: an `int`, or an integer tensor `()` or `(B,)`
     T: int, # number of steps
@@ -104,7 +105,8 @@ def check_time(
     if t.is_floating_point() or t.is_complex() or t.dtype in (torch.bool, torch.uint8):
         raise TypeError(f"t must hold signed integers in 1..{T}, got {t.dtype}")
     if t.ndim > 1 or (t.ndim == 1 and len({len(t), *like.shape[:1], 1}) > 2):
-        raise ValueError(f"t must have shape () or (B,) for a batch of shape {tuple(like.shape)}, got {tuple(t.shape)}")
+        want = f"t must have shape () or (B,) for a batch of shape {tuple(like.shape)}"
+        raise ValueError(f"{want}, got {tuple(t.shape)}")
     if t.numel() and readable(t) and not (1 <= t.min() and t.max() <= T):
         raise ValueError(f"t must lie in 1..{T}, got values from {int(t.min())} to {int(t.max())}")
     return t
@@ -119,6 +121,18 @@ def check_state(
     "Raise unless `x` is a real batch and `t` times in 1..T for it."
     t = check_time(t, schedule.T, check_real(name, x))
     return t.to(schedule.beta.device) if isinstance(t, Tensor) else t
+
+# %% ../nbs/00_core.ipynb #bb82bbf6
+def check_like(
+    name: str, # the argument's name
+    x: Any, # what the caller gave
+    like: Tensor, # the batch that it goes with
+) -> Tensor: # the same tensor
+    "Raise unless `x` is a real tensor that broadcasts to the shape of `like`."
+    shape = tuple(check_real(name, x).shape)
+    if len(shape) > like.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], tuple(like.shape)[::-1])):
+        raise ValueError(f"{name} must broadcast to the shape {tuple(like.shape)}, got {shape}")
+    return x
 
 # %% ../nbs/00_core.ipynb #7694a239
 def rng(

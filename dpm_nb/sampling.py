@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['samplers', 'start', 'ddpm', 'ddim_terms', 'timesteps', 'ddim', 'sample', 'record', 'plot_strip', 'plot_ddim']
 
-# %% ../nbs/10_sampling.ipynb #0e9dea67
+# %% ../nbs/10_sampling.ipynb #f0a2c993
 import inspect
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from .core import Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, draw
+from .core import Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, draw, rng
 from .data import show_points, tile
 from .schedule import Schedule
 
@@ -71,7 +71,7 @@ def timesteps(
     if check_count("steps", steps) > T: raise ValueError(f"steps must lie in 1..{T}, got {steps}")
     return [(T*(steps-k) + steps//2)//steps for k in range(steps+1)]
 
-# %% ../nbs/10_sampling.ipynb #6a4df61d
+# %% ../nbs/10_sampling.ipynb #1d6ba4c4
 @torch.no_grad()
 def ddim(
     d: Diffusion, # a Gaussian diffusion
@@ -84,9 +84,10 @@ def ddim(
 ): # generator of (t, x_t), t falling to 0
     "DDIM, strides of any length that keep the marginals (@eq-ddim; Song 2021)."
     x, times = start(d, model, shape, generator, xT), timesteps(d.schedule.T, steps)
-    if not isinstance(d.prior((1,)), Normal): raise TypeError(f"d must be a Gaussian diffusion for ddim, got {type(d).__name__}")
-    rows, denoise = ddim_terms(d.schedule.to("cpu"), times, check_number("eta", eta, 0, 1)).tolist(), d.denoiser(model)
-    for (t, e), (keep, pull, std) in zip(pairwise(times), rows):
+    if not isinstance(d.prior((1,)), Normal):
+        raise TypeError(f"d must be a Gaussian diffusion for ddim, got {type(d).__name__}")
+    rows, denoise = ddim_terms(d.schedule.to("cpu"), times, check_number("eta", eta, 0, 1)), d.denoiser(model)
+    for (t, e), (keep, pull, std) in zip(pairwise(times), rows.tolist()):
         x0, _ = denoise(x, t)
         x = torch.add(keep*x, x0, alpha=pull)
         if std: x = torch.add(x, draw(x, generator), alpha=std)
@@ -120,7 +121,7 @@ def record(
     times = set(times)
     return [(t, x.cpu()) for t, x in loop if t in times]
 
-# %% ../nbs/10_sampling.ipynb #4e076f2b
+# %% ../nbs/10_sampling.ipynb #b029ac33
 def plot_strip(
     states: list[tuple[int, Tensor]], # (t, x) as from `record`; x is `(B, C, H, W)` or `(B, 2)`
     rows: int = 4, # pictures to show, where x holds pictures
@@ -128,23 +129,26 @@ def plot_strip(
 ): # the figure
     "States of a chain side by side, from noise to data."
     import matplotlib.pyplot as plt
-    fig = fig or plt.figure(figsize=(7, 1.6 if states[0][1].ndim == 2 else 0.2 + 7/len(states)*min(rows, len(states[0][1]))))
+    rows = 1 if states[0][1].ndim == 2 else min(rows, len(states[0][1]))
+    fig = fig or plt.figure(figsize=(7, 0.2 + 7/len(states)*rows))
     for ax, (t, x) in zip(fig.subplots(1, len(states), squeeze=False)[0], states):
         if x.ndim == 4: ax.imshow(tile(x[:rows], 1), vmin=0, vmax=255)
         else: show_points(x, ax=ax, s=1).set(xlim=(-3, 3), ylim=(-3, 3))
         ax.set(title=f"t = {t}", xlabel="", ylabel="", xticks=[], yticks=[]); ax.grid(False)
     return fig
 
-# %% ../nbs/10_sampling.ipynb #9e6cd733
+# %% ../nbs/10_sampling.ipynb #10ebd67f
 def plot_ddim(
     d: Diffusion, # a Gaussian diffusion for points in the plane
     model, # callable (x, t)
     steps: int = 20, # strides
     eta: float = 0., # fresh noise
     n: int = 1000, # points
-): # matplotlib axes
+): # a matplotlib figure, for the caller to show
     "Points that DDIM makes with so many strides and so much noise."
-    x = sample(d, model, (n, 2), "ddim", torch.Generator().manual_seed(0), steps=steps, eta=eta)
+    import matplotlib.pyplot as plt
+    x = sample(d, model, (n, 2), "ddim", rng(0), steps=steps, eta=eta)
     ax = show_points(x.cpu(), title=rf"{steps} strides, $\eta={eta:g}$")
     ax.set(xlim=(-3, 3), ylim=(-3, 3))
-    return ax
+    plt.close(ax.figure)
+    return ax.figure

@@ -48,14 +48,15 @@ def prior_bits(
     "What the chain's end costs for data of unit variance, in bits per dimension (@eq-prior-bits)."
     return -0.5*torch.log1p(-alpha_bar)/math.log(2)
 
-# %% ../nbs/02_schedule.ipynb #83abb6a4
+# %% ../nbs/02_schedule.ipynb #2dde0bd7
 def check_beta(
     beta, # what the caller gave: a sequence, array or tensor
 ) -> Tensor: # `(T,)` float64 on the CPU
     "Raise unless `beta` holds T >= 1 real numbers in (0, 1]."
     if not isinstance(beta, Tensor): beta = torch.as_tensor(np.asarray(beta))
     if not beta.is_floating_point(): raise TypeError(f"beta must hold real numbers in (0, 1], got {beta.dtype}")
-    if beta.ndim != 1 or len(beta) < 1: raise ValueError(f"beta must have shape (T,) with T >= 1, got {tuple(beta.shape)}")
+    if beta.ndim != 1 or len(beta) < 1:
+        raise ValueError(f"beta must have shape (T,) with T >= 1, got {tuple(beta.shape)}")
     beta = beta.detach().cpu().double()
     bad = ~((beta > 0) & (beta <= 1))
     if bad.any(): raise ValueError(f"beta must lie in (0, 1], got {beta[bad][0]:g} at t={int(bad.nonzero()[0])+1}")
@@ -111,7 +112,7 @@ def cosine(
     beta = math.sin(gap)*torch.sin(left[:-1]+left[1:])/torch.sin(left[:-1])**2
     return Schedule(beta.clamp(max=0.999), "cosine")
 
-# %% ../nbs/02_schedule.ipynb #1d200728
+# %% ../nbs/02_schedule.ipynb #23d720a1
 def sigmoid(
     T: int = 1000, # number of steps
     start: float = -3., # where on the logistic curve the chain begins
@@ -121,7 +122,7 @@ def sigmoid(
     "alpha_bar falls along a logistic curve (@eq-sigmoid; Jabri 2022, section 3.3); beta is capped at 0.999."
     T, tau, start = check_count("T", T), check_number("tau", tau, 1e-3), check_number("start", start, -50, 50)
     end = check_number("end", end, start + 1e-3, 50)
-    half = (end-start)/tau*torch.arange(T, -1, -1, dtype=torch.float64)/T/2      # half the way still to go at t = 0..T
+    half = (end-start)/tau*torch.arange(T, -1, -1, dtype=torch.float64)/T/2  # half the way still to go, t = 0..T
     z = end/tau/2
     beta = torch.sinh((half[0])/T)*math.cosh(z)/(torch.cosh(z-half[1:])*torch.sinh(half[:-1]))
     return Schedule(beta.clamp(max=0.999), "sigmoid")
@@ -160,13 +161,15 @@ def plot_schedules(
     left.legend()
     return left, right
 
-# %% ../nbs/02_schedule.ipynb #4f8df34f
+# %% ../nbs/02_schedule.ipynb #81b049c3
 def plot_schedule(
     name: str = "linear", # a key of `schedules`
     T: int = 1000, # number of steps
-): # matplotlib axes
+): # a matplotlib figure, for the caller to show
     "One schedule by name, its end written above."
+    import matplotlib.pyplot as plt
     s = make_schedule(name, T)
-    axes = plot_schedules(s)
-    axes[0].figure.suptitle(repr(s))
-    return axes
+    fig = plot_schedules(s)[0].figure
+    fig.suptitle(repr(s))
+    plt.close(fig)
+    return fig

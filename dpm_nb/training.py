@@ -6,7 +6,7 @@
 __all__ = ['draw_times', 'loss_weight', 'ema_update', 'Run', 'check_data', 'batches', 'learning_rate', 'descend', 'train',
            'plot_losses', 'Watch', 'fit', 'load_run']
 
-# %% ../nbs/09_training.ipynb #324a656b
+# %% ../nbs/09_training.ipynb #1638cc9d
 import copy
 import math
 import time
@@ -19,20 +19,22 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .core import Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, pick_device, rng
+from .core import (Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, pick_device,
+                         rng)
 from .data import to_real
 
-# %% ../nbs/09_training.ipynb #10d5a1cf
+# %% ../nbs/09_training.ipynb #067977cf
 def draw_times(
     n: int, # how many
     T: int, # number of steps of the chain
     generator: torch.Generator, # where they are drawn from, and on which device
 ) -> Tensor: # `(n,)` integers in 1..T, in increasing order
     "Times for a batch: together uniform on 1..T, one from each of n equal pieces (@eq-algorithm-1)."
-    place = torch.arange(n, device=generator.device) + torch.rand(n, generator=generator, device=generator.device)
+    piece = torch.arange(check_count("n", n), device=generator.device)
+    place = piece + torch.rand(n, generator=generator, device=generator.device)
     return (place*(T/n)).long().clamp_(max=T-1) + 1
 
-# %% ../nbs/09_training.ipynb #81a2b004
+# %% ../nbs/09_training.ipynb #1fd880a8
 def loss_weight(
     d: Diffusion, # says what is predicted
     name: str = "simple", # "simple", "bound" or "min_snr"
@@ -40,7 +42,8 @@ def loss_weight(
     "What each t's loss is multiplied with (@eq-weights)."
     if check_choice("weight", name, ("simple", "bound", "min_snr")) == "simple": return None
     s, snr = d.schedule, d.schedule.log_snr.exp()
-    base = {"eps": snr, "score": snr, "x0": torch.ones_like(snr), "v": snr+1}[check_choice("d.predicts", d.predicts, ("eps", "score", "x0", "v"))]
+    base = {"eps": snr, "score": snr, "x0": torch.ones_like(snr), "v": snr+1}
+    base = base[check_choice("d.predicts", d.predicts, base)]
     if name == "min_snr": return snr.clamp(max=5)/base
     drop = -snr.diff(prepend=snr[:1])
     drop[1] = 1/s.beta[1]
@@ -59,7 +62,7 @@ def ema_update(
     get_ema_multi_avg_fn(mu)(list(average.parameters()), list(model.parameters()), None)
     for old, new in zip(average.buffers(), model.buffers()): old.copy_(new)
 
-# %% ../nbs/09_training.ipynb #2f9d8eb8
+# %% ../nbs/09_training.ipynb #890a282b
 class Run:
     "What training leaves behind: `model`, its average `ema`, `losses`, and the state to go on from."
     def __init__(self,
@@ -67,19 +70,22 @@ class Run:
         lr: float = 1e-3, # of AdamW, at its largest
         device=None, # default: the best there is
     ):
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module or a Run, got {type(model).__name__}")
         self.device = pick_device(device)
         self.model = model.to(self.device).train()
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=check_number("lr", lr, 0), fused=self.device.type != "mps")
+        self.optimizer = torch.optim.AdamW(model.parameters(), check_number("lr", lr, 0), fused=self.device.type != "mps")
         self.step, self.history = 0, torch.zeros(0, device=self.device)
 
     @property
     def loss(self): return self.history[self.step-1] # of the last step; on the device, so that nothing waits
     @property
     def losses(self): return self.history[:self.step].cpu() # `(step,)`
-    def __repr__(self): return f"Run({self.step} steps" + (f", loss {self.losses[-100:].mean():.4g})" if self.step else ")")
+    def __repr__(self):
+        return f"Run({self.step} steps" + (f", loss {self.losses[-100:].mean():.4g})" if self.step else ")")
 
-# %% ../nbs/09_training.ipynb #88532e7a
+# %% ../nbs/09_training.ipynb #31a1d317
 def check_data(
     data, # what the caller gave
 ) -> Tensor: # the same
@@ -87,7 +93,8 @@ def check_data(
     if callable(data): return data
     if isinstance(data, Tensor) and data.dtype == torch.uint8: pass
     else: check_real("data", data)
-    if data.ndim < 2 or not len(data): raise ValueError(f"data must have shape (N, ...) with N >= 1, got {tuple(data.shape)}")
+    if data.ndim < 2 or not len(data):
+        raise ValueError(f"data must have shape (N, ...) with N >= 1, got {tuple(data.shape)}")
     return data
 
 # %% ../nbs/09_training.ipynb #a1f73ba1
@@ -137,7 +144,7 @@ def descend(
     run.step += 1
     return run
 
-# %% ../nbs/09_training.ipynb #fbbfcc94
+# %% ../nbs/09_training.ipynb #c376ac88
 def train(
     d: Diffusion, # the family, its schedule and what is predicted
     model: nn.Module | Run, # trained in place; or a run, to go on
@@ -151,13 +158,14 @@ def train(
     device=None, # default: the best there is
 ): # generator of the `Run`, after each step
     "Algorithm 1 (@eq-algorithm-1; Ho 2020): one yield a step, and nothing in it waits for the device."
-    check_diffusion(d), check_count("steps", steps), check_count("batch", batch), check_count("seed", seed, 0), check_data(data)
-    check_number("lr", lr, 0), check_number("ema", ema, 0, 1)
+    check_diffusion(d), check_data(data), check_number("lr", lr, 0), check_number("ema", ema, 0, 1)
+    check_count("steps", steps), check_count("batch", batch), check_count("seed", seed, 0)
     w = loss_weight(d, weight)
     run = model if isinstance(model, Run) else Run(model, lr, device)
     d, w, g = d.to(run.device), None if w is None else w.float().to(run.device), rng(seed + run.step, run.device)
     run.history = torch.cat([run.history[:run.step], run.history.new_zeros(steps)])
-    return (descend(run, d, x0, w, lr*learning_rate(k/steps), ema, g) for k, x0 in zip(range(steps), batches(data, batch, run.device, g)))
+    todo = zip(range(steps), batches(data, batch, run.device, g))
+    return (descend(run, d, x0, w, lr*learning_rate(k/steps), ema, g) for k, x0 in todo)
 
 # %% ../nbs/09_training.ipynb #93f5a64b
 def plot_losses(
@@ -176,7 +184,7 @@ def plot_losses(
     ax.set(xlabel="step", ylabel="loss", title=f"loss {mean[-1]:.4g} after {len(y)} steps")
     return ax
 
-# %% ../nbs/09_training.ipynb #d9667bbd
+# %% ../nbs/09_training.ipynb #c0914c3f
 class Watch:
     "Shows a run about once a second: a bar, and in a notebook a loss curve that grows."
     def __init__(self, steps, progress=True, plot=None): # how many; a bar?; a curve? (default: in notebooks)
@@ -188,7 +196,8 @@ class Watch:
         self.bar.update()
         if not end and time.monotonic() < self.last + 1: return
         loss = run.loss.item()
-        if not math.isfinite(loss): raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: lower lr or check the data")
+        if not math.isfinite(loss):
+            raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: lower lr or check the data")
         self.bar.set_postfix(loss=f"{loss:.4g}")
         if self.plot: self.draw(run)
         self.last = time.monotonic()
@@ -235,7 +244,7 @@ def save(self:Run,
     torch.save(state, unfinished)
     unfinished.replace(path)
 
-# %% ../nbs/09_training.ipynb #002dcac8
+# %% ../nbs/09_training.ipynb #17b27278
 def load_run(
     path: str | Path, # of a file that `Run.save` wrote
     model: nn.Module, # of the same shape as the one that was trained; its weights are replaced
@@ -248,5 +257,5 @@ def load_run(
         for k in ("model", "ema", "optimizer"): getattr(run, k).load_state_dict(state[k])
         run.step, run.history = state["step"], state["history"]
     except (KeyError, RuntimeError, ValueError, TypeError) as e:
-        raise ValueError(f"model must have the layers of the run in {path}, got {type(model).__name__} that differs") from e
+        raise ValueError(f"model must have the layers of the run in {path}, got another {type(model).__name__}") from e
     return run

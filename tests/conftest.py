@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
+sys.path.insert(0, str(ROOT/"tools"))
 PACKAGE = ROOT/"dpm_nb"
 NOTEBOOKS = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
 CHAPTERS = [p for p in NOTEBOOKS if p.stem != "index"]
@@ -45,10 +47,10 @@ def program(name):
 
 
 def run(*command, cwd, **env):
-    "Run a command that must succeed; a failure shows what it printed."
+    "Run a command that must succeed; a failure shows the end of what it printed."
     done = subprocess.run([str(c) for c in command], cwd=cwd, env={**os.environ, **env}, text=True, encoding="utf-8",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, f"{' '.join(map(str, command))} failed in {cwd}:\n{done.stdout}"
+    assert done.returncode == 0, f"{' '.join(map(str, command))} failed in {cwd}:\n{done.stdout[-3000:]}"
     return done.stdout
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from conftest import NBS, ROOT, cells
@@ -16,6 +15,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 
 NOTEBOOK = "03_gaussian.ipynb"
 TOKEN = "reader"
+IDLE = "Python 3 (ipykernel) | Idle"
 BROWSER = os.environ.get("DPM_NB_CHROMIUM") or next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
@@ -81,7 +81,15 @@ def see_no_error(page):
     assert not errors.count(), f"{NOTEBOOK} shows an error:\n{errors.first.inner_text()}"
 
 
-def wait_until_idle(page): page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+def settled(page, pictures):
+    "The pictures, once the kernel is idle and they no longer change."
+    seen = None
+    for _ in range(60):
+        time.sleep(1)
+        see_no_error(page)
+        last, seen = seen, pictures()
+        if seen == last and page.get_by_text(IDLE).count(): return seen
+    pytest.fail("The pictures did not come to rest within a minute")
 
 
 def run_all(page):
@@ -99,7 +107,7 @@ def run_all(page):
 def test_slider_moves_the_picture(lab, page):
     page.goto(lab)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    wait_until_idle(page)
+    page.get_by_text(IDLE).wait_for()
     prompts = run_all(page)
     count = sum(1 for c in cells(NBS/NOTEBOOK, "code") if c.source.strip())
     assert len(prompts) == count, f"{len(prompts)} cells ran, {NOTEBOOK} has {count}"
@@ -109,20 +117,15 @@ def test_slider_moves_the_picture(lab, page):
     pictures = lambda: cell.locator(".widget-output img, .jp-OutputArea-output img").evaluate_all("all => all.map(i => i.src)")
     handle = slider.locator(".noUi-handle")
     handle.scroll_into_view_if_needed()
-    before, value = pictures(), slider.locator(".widget-readout").inner_text()
-    assert before, "The slider has no picture beside it"
+    before, value = settled(page, pictures), slider.locator(".widget-readout").inner_text()
+    assert len(before) == 1, f"Beside the slider stand {len(before)} pictures instead of one"
 
     box, track = handle.bounding_box(), slider.locator(".noUi-base").bounding_box()
     page.mouse.move(box["x"] + box["width"]/2, box["y"] + box["height"]/2)
     page.mouse.down()
     for part in (0.5, 0.9): page.mouse.move(track["x"] + part*track["width"], box["y"] + box["height"]/2, steps=5)
     page.mouse.up()
-    assert slider.locator(".widget-readout").inner_text() != value, "The slider does not move"
-    for _ in range(60):
-        if (after := pictures()) and after != before: break
-        time.sleep(0.5)
-    else: pytest.fail(f"The slider went from {value} on, and the picture stayed")
-    wait_until_idle(page)
-    see_no_error(page)
-    shown = pictures()
-    assert len(set(shown)) == len(shown), f"The same picture stands there {len(shown)} times"
+    moved = slider.locator(".widget-readout").inner_text()
+    assert moved != value, f"The slider does not move from {value}"
+    changed = settled(page, pictures) != before
+    assert changed, f"The slider moved from {value} to {moved}, and the picture stayed"

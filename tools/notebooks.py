@@ -19,6 +19,11 @@ WARNED_AT = re.compile(r"^\S+\.py:\d+: (?=\w+Warning)", re.M)
 PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")
 
 
+class Client(NotebookClient):
+    "Runs a notebook in a kernel. What a widget shows at first goes to its cell as a plain picture."
+    def handle_comm_msg(self, outs, msg, cell_index): "A page has no kernel that widgets could talk to."
+
+
 def chosen(names):
     "The notebooks whose file names begin with one of `names`; all of them where there are none."
     paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
@@ -57,8 +62,8 @@ def tidy(cell):
 def run(path, timeout):
     "Execute the notebook at `path`, tidy and clean it, and write it back."
     nb = nbformat.read(path, as_version=4)
-    NotebookClient(nb, kernel_name="python3", timeout=timeout, resources={"metadata": {"path": str(NBS)}},
-                   coalesce_streams=True, store_widget_state=False, record_timing=False).execute()
+    Client(nb, kernel_name="python3", timeout=timeout, resources={"metadata": {"path": str(NBS)}}, coalesce_streams=True,
+           store_widget_state=False, extra_arguments=["--log-level=ERROR"]).execute()
     for cell in nb.cells:
         if cell.cell_type == "code": tidy(cell)
     nbformat.write(nb, path)

@@ -50,13 +50,13 @@ def markdown(text, numbers):
     return re.sub(r"^:::.*\n?", "", text, flags=re.M)
 
 
-def pictured(output, images):
+def shown(output, images, alt):
     "A link to a picture, whose bytes are added to `images`; what has no picture is text."
     data = output.get("data", {})
     if "image/png" in data:
         name = f"index-{len(images)+1}.png"
         images[name] = base64.b64decode(data["image/png"])
-        return f"![]({RAW}images/{name})"
+        return f"![{alt}]({RAW}images/{name})"
     if "text/markdown" in data: return data["text/markdown"]
     if "text/html" in data: return f"[See it on the site.]({SITE})"
     text = output.get("text") or data.get("text/plain", "")
@@ -70,7 +70,8 @@ def code(cell, images):
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
     blocks = [f"```python\n{source}\n```"] if source and d.get("echo") != "false" else []
     if d.get("output") == "false": return blocks
-    return blocks + [pictured(o, images) for o in cell.outputs if o.get("name") != "stderr"]
+    alt = d.get("fig-alt") or d.get("fig-cap", "")
+    return blocks + [shown(o, images, alt.strip('"')) for o in cell.outputs if o.get("name") != "stderr"]
 
 
 def made():

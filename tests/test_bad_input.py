@@ -1,0 +1,148 @@
+"A mistake meets one sentence that names the argument, the value and what is allowed."
+import re
+
+import pytest
+import torch
+from hypothesis import given, strategies as st
+
+from dpm_nb.core import check_time, rng
+from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.nets import MLP, UNet, time_embedding
+from dpm_nb.sampling import ddim, ddpm, sample, timesteps
+from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, sigmoid
+from dpm_nb.training import draw_times, fit, load_run, loss_weight, train
+
+nan, inf = float("nan"), float("inf")
+d = GaussianDiffusion(linear(10))
+x = torch.zeros(4, 2)
+silent = lambda x, t: torch.zeros_like(x)
+quiet = dict(steps=1, progress=False, plot=False)
+
+
+
+class Exploding(torch.nn.Linear):
+    def forward(self, x, t): return super().forward(x)*1e30
+
+
+MISTAKES = {
+    # schedule
+    "T zero": (lambda: linear(0), ValueError, "T must be at least 1, got 0"),
+    "T real": (lambda: cosine(10.), TypeError, "T must be a whole number"),
+    "T bool": (lambda: inverse_time(True), TypeError, "T must be a whole number of at least 1, got True"),
+    "T text": (lambda: sigmoid("10"), TypeError, "T must be a whole number"),
+    "offset negative": (lambda: cosine(10, s=-1), ValueError, r"s must be a finite number in \[0"),
+    "end before start": (lambda: sigmoid(10, 3, -3), ValueError, "end must be a finite number in"),
+    "tau zero": (lambda: sigmoid(10, tau=0), ValueError, "tau must be"),
+    "start not finite": (lambda: linear(10, start=nan), ValueError, "start must be a finite number"),
+    "beta zero": (lambda: Schedule([0.1, 0.]), ValueError, r"beta must lie in \(0, 1\], got 0 at t=2"),
+    "beta above one": (lambda: Schedule([1.5]), ValueError, r"beta must lie in \(0, 1\], got 1.5 at t=1"),
+    "beta nan": (lambda: Schedule([0.1, nan]), ValueError, "beta must lie in"),
+    "beta whole": (lambda: Schedule([1, 1]), TypeError, "beta must hold real numbers"),
+    "beta empty": (lambda: Schedule(torch.zeros(0)), ValueError, r"beta must have shape \(T,\) with T >= 1"),
+    "beta flat": (lambda: Schedule(torch.ones(2, 2)), ValueError, r"beta must have shape \(T,\)"),
+    "schedule unknown": (lambda: make_schedule("quadratic"), ValueError,
+                         "schedule must be one of 'linear', 'cosine', 'sigmoid', 'inverse_time', got 'quadratic'"),
+    # gaussian
+    "not a schedule": (lambda: GaussianDiffusion("linear"), TypeError, "schedule must be a Schedule, got 'linear'"),
+    "predicts unknown": (lambda: GaussianDiffusion(linear(10), "noise"), ValueError,
+                         "predicts must be one of 'eps', 'x0', 'v', 'score', got 'noise'"),
+    "variance unknown": (lambda: GaussianDiffusion(linear(10), variance="fixed"), ValueError,
+                         "variance must be one of 'beta', 'posterior', 'learned', got 'fixed'"),
+    "clip reversed": (lambda: GaussianDiffusion(linear(10), clip=(1, -1)), ValueError, r"clip\[1\] must be"),
+    "clip not a pair": (lambda: GaussianDiffusion(linear(10), clip=True), TypeError, "clip must be a pair"),
+    "eps where nothing is left": (lambda: GaussianDiffusion(inverse_time(10)), ValueError, "predicts must be 'v' or 'x0'"),
+    "t zero": (lambda: d.q_sample(x, 0), ValueError, "t must be at least 1, got 0"),
+    "t past the end": (lambda: d.q_step(x, 11), ValueError, "t must lie in 1..10, got 11"),
+    "t past the end, one of many": (lambda: d.q_marginal(x, torch.tensor([1, 2, 3, 11])), ValueError, "t must lie in 1..10, got values from 1 to 11"),
+    "t real": (lambda: d.q_posterior(x, x, torch.ones(4)), TypeError, "t must hold signed integers"),
+    "t a mask": (lambda: d.q_sample(x, torch.ones(4, dtype=torch.bool)), TypeError, "t must hold signed integers"),
+    "t too short": (lambda: d.p_step(silent, x, torch.ones(3, dtype=torch.long)), ValueError, r"t must have shape \(\) or \(B,\)"),
+    "x whole": (lambda: d.q_sample(x.long(), 1), TypeError, "x0 must hold real numbers"),
+    "x bytes": (lambda: d.q_sample(x.byte(), 1), TypeError, "x0 must hold real numbers"),
+    "x nan": (lambda: d.q_step(x*nan, 1), ValueError, "xs must be finite, got 8 entries"),
+    "x infinite": (lambda: d.predict(silent, x+inf, 1), ValueError, "xt must be finite"),
+    "x not a tensor": (lambda: d.q_marginal([1., 2.], 1), TypeError, "x0 must be a torch.Tensor, got list"),
+    "x0 of another shape": (lambda: d.q_posterior(x, torch.zeros(3, 2), 1), ValueError, r"x0 must broadcast to the shape \(4, 2\), got \(3, 2\)"),
+    "eps of another shape": (lambda: d.q_sample(x, 1, torch.zeros(4, 3)), ValueError, r"eps must have the batch's shape \(4, 2\)"),
+    "model of another shape": (lambda: d.predict(lambda x, t: x[:, :1], x, 1), ValueError, r"model must return a tensor of shape \(4, 2\), got \(4, 1\)"),
+    "model without a variance": (lambda: GaussianDiffusion(linear(10), variance="learned").p_step(silent, x, 1), ValueError,
+                                 r"model must return a tensor of shape \(4, 4\), got \(4, 2\)"),
+    "model returns nothing": (lambda: d.loss(lambda x, t: None, x, 1), ValueError, "model must return a tensor"),
+    # nets
+    "embedding odd": (lambda: time_embedding(torch.ones(2), 7), ValueError, "dim must be even, got 7"),
+    "embedding empty": (lambda: time_embedding(torch.ones(2), 0), ValueError, "dim must be at least 2, got 0"),
+    "MLP of nothing": (lambda: MLP(0), ValueError, "dim must be at least 1, got 0"),
+    "MLP given another length": (lambda: MLP(2)(torch.zeros(3, 5), torch.ones(3)), ValueError, r"x must have shape \(B, 2\), got \(3, 5\)"),
+    "U-Net without widths": (lambda: UNet(widths=()), ValueError, "widths must"),
+    "U-Net with width 0": (lambda: UNet(widths=(8, 0)), ValueError, "widths must be at least 1, got 0"),
+    "U-Net with attention nowhere": (lambda: UNet(widths=(8, 8), attention=(2,)), ValueError, r"attention must hold indices into widths \(8, 8\), got 2"),
+    "U-Net with attention that does not divide": (lambda: UNet(widths=(8, 6), attention=(1,)), ValueError, "widths with attention must be multiples of 4, got 6"),
+    "U-Net given other channels": (lambda: UNet(3, (8,))(torch.zeros(2, 1, 8, 8), torch.ones(2)), ValueError, r"x must have shape \(B, 3, H, W\)"),
+    # training
+    "not a diffusion": (lambda: train("linear", MLP(2), x), TypeError, "d must be a diffusion such as"),
+    "not a network": (lambda: train(d, silent, x), TypeError, "model must be a torch.nn.Module or a Run"),
+    "no steps": (lambda: train(d, MLP(2), x, steps=0), ValueError, "steps must be at least 1"),
+    "no batch": (lambda: train(d, MLP(2), x, batch=0), ValueError, "batch must be at least 1"),
+    "lr negative": (lambda: train(d, MLP(2), x, lr=-1.), ValueError, "lr must be a finite number"),
+    "lr text": (lambda: train(d, MLP(2), x, lr="fast"), TypeError, "lr must be a real number, got 'fast'"),
+    "ema above one": (lambda: train(d, MLP(2), x, ema=1.5), ValueError, r"ema must be a finite number in \[0, 1\], got 1.5"),
+    "weight unknown": (lambda: train(d, MLP(2), x, weight="snr"), ValueError, "weight must be one of 'simple', 'bound', 'min_snr', got 'snr'"),
+    "data nan": (lambda: fit(d, MLP(2), x*nan, **quiet), ValueError, "data must be finite"),
+    "data whole": (lambda: fit(d, MLP(2), x.long(), **quiet), TypeError, "data must hold real numbers such as torch.float32, got torch.int64"),
+    "data empty": (lambda: fit(d, MLP(2), x[:0], **quiet), ValueError, r"data must have shape \(N, ...\) with N >= 1"),
+    "data one axis": (lambda: fit(d, MLP(2), x[0], **quiet), ValueError, r"data must have shape \(N, ...\)"),
+    "data a list": (lambda: fit(d, MLP(2), [1., 2.], **quiet), TypeError, "data must be a torch.Tensor, got list"),
+    "seed negative": (lambda: train(d, MLP(2), x, seed=-1), ValueError, "seed must be at least 0"),
+    "loss not finite": (lambda: fit(d, Exploding(2, 2), x, **quiet), ValueError, "loss must stay finite, got inf at step 1"),
+    "no times": (lambda: draw_times(0, 10, rng(0)), ValueError, "n must be at least 1"),
+    # sampling
+    "sampler unknown": (lambda: sample(d, silent, (2, 2), "euler"), ValueError, "method must be one of 'ddpm', 'ddim', got 'euler'"),
+    "option unknown": (lambda: sample(d, silent, (2, 2), "ddpm", eta=1.), TypeError, "ddpm has no option eta"),
+    "shape of one axis": (lambda: sample(d, silent, (2,)), ValueError, "shape must be"),
+    "shape of no samples": (lambda: sample(d, silent, (0, 2)), ValueError, "shape must be at least 1, got 0"),
+    "shape real": (lambda: sample(d, silent, (2, 2.)), TypeError, "shape must be a whole number"),
+    "start nan": (lambda: sample(d, silent, None, xT=x*nan), ValueError, "xT must be finite"),
+    "model not callable": (lambda: sample(d, "unet", (2, 2)), TypeError, "model must be callable"),
+    "model nan": (lambda: sample(d, lambda x, t: x*nan, (2, 2)), ValueError, "model's output must be finite"),
+    "more strides than steps": (lambda: timesteps(10, 11), ValueError, "steps must lie in 1..10, got 11"),
+    "no strides": (lambda: list(ddim(d, silent, (2, 2), steps=0)), ValueError, "steps must be at least 1"),
+    "eta above one": (lambda: list(ddim(d, silent, (2, 2), steps=5, eta=2)), ValueError, "eta must be a finite number"),
+    "not a diffusion to sample": (lambda: list(ddpm(linear(10), silent, (2, 2))), TypeError, "d must be a diffusion such as"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake(name):
+    call, kind, message = MISTAKES[name]
+    with pytest.raises(kind, match=message) as e: call()
+    assert "\n" not in str(e.value), "one sentence"
+
+
+@given(st.integers(-10**6, 10**6))
+def test_a_time_is_taken_in_1_to_T_and_nowhere_else(t):
+    for given_t in (t, torch.tensor(t), torch.tensor([t])):
+        if 1 <= t <= 1000: assert check_time(given_t, 1000, x) is given_t or check_time(given_t, 1000, x) == t
+        else:
+            with pytest.raises(ValueError, match=re.escape(str(t)) + "|at least 1"): check_time(given_t, 1000, x)
+
+
+def test_a_file_of_another_network_is_refused_and_the_model_says_so(tmp_path):
+    run = fit(d, MLP(2), x, device="cpu", **quiet)
+    run.save(tmp_path/"run.pt")
+    with pytest.raises(ValueError, match="model must have the layers of the run"): load_run(tmp_path/"run.pt", MLP(3), "cpu")
+    with pytest.raises(FileNotFoundError): load_run(tmp_path/"none.pt", MLP(2), "cpu")
+
+
+def test_weights_need_a_gaussian_prediction():
+    assert loss_weight(d, "simple") is None
+
+
+def test_what_was_learned_survives_a_later_mistake():
+    net = MLP(2)
+    run = fit(d, net, torch.randn(50, 2), steps=5, device="cpu", progress=False, plot=False)
+    learned = [p.clone() for p in run.ema.parameters()]
+    for mistake in (lambda: fit(d, run, x*nan, **quiet), lambda: fit(d, run, x, steps=0), lambda: fit(d, run, x, batch=-1, **quiet),
+                    lambda: fit(d, run, torch.zeros(4, 3), **quiet), lambda: sample(d, run.ema, (2, 3))):
+        with pytest.raises((ValueError, TypeError)): mistake()
+    assert run.step == 5 and len(run.losses) == 5
+    for p, q in zip(learned, run.ema.parameters()): assert torch.equal(p, q)

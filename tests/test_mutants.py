@@ -1,0 +1,56 @@
+"An equation that is changed by hand must fail a cell of its own notebook."
+import matplotlib.pyplot as plt
+import pytest
+from conftest import NBS, cells, directives
+
+MUTANTS = {
+    "02: alpha for alpha_bar": ("02_schedule", "running_sum(torch.log1p(-self.beta))", "(torch.log1p(-self.beta), 0*self.beta)"),
+    "02: a dropped 1-": ("02_schedule", "torch.expm1(log_alpha_bar).abs()", "log_alpha_bar.exp()"),
+    "02: a sign in L_T": ("02_schedule", "-0.5*torch.log1p(-alpha_bar)", "-0.5*torch.log1p(alpha_bar)"),
+    "02: beta not rescaled with T": ("02_schedule", "(end-start)*part)/T)", "(end-start)*part)/1000)"),
+    "02: cosine without its square": ("02_schedule", "torch.sin(left[:-1]+left[1:])/torch.sin(left[:-1])**2", "torch.sin(left[:-1]+left[1:])/torch.sin(left[:-1])"),
+    "02: an index in inverse time": ("02_schedule", "torch.arange(check_count(\"T\", T), 0, -1,", "torch.arange(check_count(\"T\", T)+1, 1, -1,"),
+    "03: beta for its root in a step": ("03_gaussian", "at(s.beta.sqrt(), t, xs)", "at(s.beta, t, xs)"),
+    "03: alpha for alpha_bar in the jump": ("03_gaussian", "Normal(at(s.alpha_bar.sqrt(), t, x0)*x0", "Normal(at(s.alpha.sqrt(), t, x0)*x0"),
+    "03: the slide's misprint in the jump": ("03_gaussian", "at(s.beta_bar.sqrt(), t, x0)*noise_like", "at(s.beta_bar.sqrt().sqrt(), t, x0)*noise_like"),
+    "03: an index in the posterior": ("03_gaussian", "kept, added = s.beta_bar[t-1]/s.beta_bar[t]", "kept, added = s.beta_bar[t]/s.beta_bar[t]"),
+    "03: a root in the posterior's mean": ("03_gaussian", "s.alpha_bar[t-1].sqrt()*added", "s.alpha_bar[t-1]*added"),
+    "03: beta for the posterior's variance": ("03_gaussian", "*added, kept*s.beta[t]", "*added, s.beta[t]"),
+    "03: a sign in x0 from eps": ("03_gaussian", '{"eps": (1/a, -b/a)', '{"eps": (1/a, b/a)'),
+    "03: a sign in v": ("03_gaussian", "tuple(a*e - b*x for", "tuple(a*e + b*x for"),
+    "03: the score without its root": ("03_gaussian", "tuple(-e/b for e in eps)", "tuple(-e/(b*b) for e in eps)"),
+    "03: learned variance, ends swapped": ("03_gaussian", "weight*cast(s.beta[t].log(), weight) + (1-weight)", "(1-weight)*cast(s.beta[t].log(), weight) + weight"),
+    "03: noise at t=1": ("03_gaussian", "if t == 1: return mean", "if t == 0: return mean"),
+    "03: the loss of a score unweighted": ("03_gaussian", 's.beta_bar[t].to(xt) if self.predicts == "score" else 1', "1"),
+    "03: the cross-entropy without its 2": ("03_gaussian", "torch.log(2*math.pi*var) + error/var", "torch.log(math.pi*var) + error/var"),
+    "08: a wavelength": ("08_nets", "(-math.log(slowest)/n)", "(-math.log(slowest)/(n-1))"),
+    "08: attention over channels": ("08_nets", "h.transpose(-1, -2).reshape(x.shape)", "h.reshape(x.shape)"),
+    "09: times from 0": ("09_training", ".clamp_(max=T-1) + 1", ".clamp_(max=T-1)"),
+    "09: the average's weights swapped": ("09_training", "get_ema_multi_avg_fn(mu)", "get_ema_multi_avg_fn(1-mu)"),
+    "09: the bound's half": ("09_training", "return s.T/2*drop/base", "return s.T*drop/base"),
+    "10: the misprinted mean in a stride": ("10_sampling", "s.alpha_bar[e].sqrt() - keep*s.alpha_bar[t].sqrt()", "s.alpha_bar[e].sqrt()"),
+    "10: a root in the stride's noise": ("10_sampling", "(s.beta_bar[e] - std**2)", "(s.beta_bar[e] - std)"),
+    "10: Algorithm 2 stops early": ("10_sampling", "for t in range(d.schedule.T, 0, -1):", "for t in range(d.schedule.T, 1, -1):"),
+}
+
+
+def first_failure(notebook, old, new):
+    "Run a notebook's cells with one exported cell changed; the number of the first that fails, or None."
+    sources = [(i, c.source) for i, c in enumerate(cells(NBS/f"{notebook}.ipynb")) if c.cell_type == "code" and not directives(c) & {"slow", "gpu"}]
+    changed = [i for i, source in sources if old in source and source.startswith("#| export")]
+    assert len(changed) == 1, f"{old!r} stands in {len(changed)} exported cells of {notebook}"
+    space = {"__name__": "__main__", "display": lambda *shown, **options: None}
+    for i, source in sources:
+        try: exec(compile(source.replace(old, new) if [i] == changed else source, f"{notebook}, cell {i}", "exec"), space)
+        except Exception: return i
+        finally: plt.close("all")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_dies(name, monkeypatch):
+    plt.switch_backend("agg")
+    monkeypatch.chdir(NBS)
+    notebook, old, new = MUTANTS[name]
+    cell = first_failure(notebook, old, new)
+    assert cell is not None, f"no cell of {notebook} noticed that {old!r} became {new!r}"
+    print(f"cell {cell} noticed")
