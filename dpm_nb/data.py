@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'Mixture', 'check_mixture', 'gaussian', 'two_bumps', 'ring', 'show_points', 'swiss_curve', 'swiss_roll',
-           'heartbeats', 'heartbeat', 'to_real', 'to_uint8', 'digits', 'images', 'tile', 'show_images', 'show_density']
+           'heartbeats', 'heartbeat', 'to_real', 'to_uint8', 'digits', 'images', 'tile', 'show_images', 'animate',
+           'show_density']
 
 # %% ../nbs/01_data.ipynb #ec389235
 import math
@@ -292,6 +293,27 @@ def show_images(
     ax.imshow(picture, vmin=0, vmax=255)
     ax.set_title(title); ax.axis("off")
     return ax
+
+# %% ../nbs/01_data.ipynb #808092fc
+def animate(
+    draw, # function (frame, fig=...) that draws one frame on an empty figure
+    frames, # what it is called with, in order
+    size: tuple[float, float] = (7, 2.5), # inches
+    dpi: int = 64, # dots per inch: a page should stay below 1 MB
+    interval: int = 150, # milliseconds a frame
+): # an IPython HTML object: a player that needs no kernel
+    "A player from a pure plot function."
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML
+    from matplotlib.animation import FuncAnimation
+    fig = plt.figure(figsize=size, dpi=dpi)
+    def one(frame):
+        fig.clear()
+        draw(frame, fig=fig)
+        return fig.axes
+    movie = FuncAnimation(fig, one, frames=list(frames), interval=interval, init_func=lambda: []).to_jshtml()
+    plt.close(fig)
+    return HTML(movie)
 
 # %% ../nbs/01_data.ipynb #0578647c
 def show_density(

@@ -35,7 +35,7 @@ def zero_init(
     for p in layer.parameters(): nn.init.zeros_(p)
     return layer
 
-# %% ../nbs/08_nets.ipynb #554c9066
+# %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
     "Residual layers for vectors, with the time added at each (@eq-time-embedding)."
     def __init__(self,
@@ -52,13 +52,14 @@ class MLP(nn.Module):
         self.last = zero_init(nn.Linear(self.width, check_count("out", out or dim)))
 
     def forward(self, x, t): # `(B, dim)` and `(B,)`
+        "The prediction `(B, out)`."
         if check_real("x", x).shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         h, code = self.first(x), self.time(time_embedding(t, self.width).to(x.dtype))
         for layer in self.layers: h = h + F.silu(layer(h + code))
         return self.last(F.silu(h))
 
-# %% ../nbs/08_nets.ipynb #5c41f992
+# %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
     "Two convolutions around a shortcut; the time scales and shifts what lies between (@eq-film)."
     def __init__(self, c_in, c_out, c_time, groups=8): # channels in, channels out, length of the time's code
@@ -70,11 +71,12 @@ class ResBlock(nn.Module):
         self.short = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
     def forward(self, x, code): # `(B, c_in, H, W)` and `(B, c_time)`
+        "`(B, c_out, H, W)`."
         scale, shift = self.film(code)[:, :, None, None].chunk(2, 1)
         h = self.conv1(F.silu(self.norm1(x)))
         return self.short(x) + self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), 1+scale)))
 
-# %% ../nbs/08_nets.ipynb #cc67ea6f
+# %% ../nbs/08_nets.ipynb #69d62931
 class Attention(nn.Module):
     "Self-attention over the places of a picture, around a shortcut."
     def __init__(self, c, heads=4, groups=8): # channels, a multiple of `heads`
@@ -84,11 +86,12 @@ class Attention(nn.Module):
         self.qkv, self.out = nn.Conv2d(c, 3*c, 1), zero_init(nn.Conv2d(c, c, 1))
 
     def forward(self, x, code): # `(B, c, H, W)`; the time is not used
+        "`(B, c, H, W)`."
         q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
         h = F.scaled_dot_product_attention(q, k, v)                   # `(B, heads, HW, c/heads)`
         return x + self.out(h.transpose(-1, -2).reshape(x.shape))
 
-# %% ../nbs/08_nets.ipynb #c40f69d4
+# %% ../nbs/08_nets.ipynb #9b5f696a
 class Blocks(nn.ModuleList):
     "Residual blocks, each with attention behind it where it is asked for."
     def __init__(self, c_in, c_out, c_time, n, attend): # as for `ResBlock`; how many; with attention?
@@ -97,11 +100,12 @@ class Blocks(nn.ModuleList):
             self.append(ResBlock(c_out if i else c_in, c_out, c_time))
             if attend: self.append(Attention(c_out))
 
-    def forward(self, x, code):
+    def forward(self, x, code): # `(B, c_in, H, W)` and `(B, c_time)`
+        "`(B, c_out, H, W)`."
         for block in self: x = block(x, code)
         return x
 
-# %% ../nbs/08_nets.ipynb #983dba1c
+# %% ../nbs/08_nets.ipynb #b1f4b28e
 class Stage(nn.Module):
     "One size of the picture, with all smaller sizes inside."
     def __init__(self, widths, c_time, n, attention): # channels from this size down; code; blocks; attention?
@@ -114,12 +118,13 @@ class Stage(nn.Module):
         self.after = Blocks(2*w if smaller else w, w, c_time, n, attend)
 
     def forward(self, x, code): # `(B, w, H, W)` and `(B, c_time)`
+        "`(B, w, H, W)`."
         x = self.before(x, code)
         if self.inner is None: return self.after(x, code)
         back = F.interpolate(self.inner(self.down(x), code), size=x.shape[-2:])
         return self.after(torch.cat([x, self.up(back)], 1), code)
 
-# %% ../nbs/08_nets.ipynb #db7fb523
+# %% ../nbs/08_nets.ipynb #f9bf6410
 class UNet(nn.Module):
     "A U-Net for pictures of any size (Ronneberger 2015; with time as in Ho 2020, appendix B)."
     def __init__(self,
@@ -142,6 +147,7 @@ class UNet(nn.Module):
         self.last = nn.Sequential(nn.GroupNorm(math.gcd(8, w), w), nn.SiLU(), zero_init(last))
 
     def forward(self, x, t): # `(B, channels, H, W)` and `(B,)`
+        "The prediction `(B, out, H, W)`."
         if check_real("x", x).ndim != 4 or x.shape[1] != self.channels:
             raise ValueError(f"x must have shape (B, {self.channels}, H, W), got {tuple(x.shape)}")
         code = self.time(time_embedding(t, self.time[0].in_features).to(x.dtype))
