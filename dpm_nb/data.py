@@ -261,22 +261,23 @@ def images(
     x = torch.as_tensor(data.data)
     return (x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()), torch.as_tensor(data.targets)
 
-# %% ../nbs/01_data.ipynb #95e52adc
+# %% ../nbs/01_data.ipynb #63f7d0a1
 def tile(
     x: Tensor, # pictures `(N, C, H, W)`, uint8, or reals in [-1, 1]
-    ncol: int, # how many in a row
+    ncol: int | None = None, # how many in a row; default: at most 10
     gap: int = 1, # white pixels between two
 ) -> Tensor: # uint8 `(rows, columns, C)`
     "Many pictures as one."
     if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
         raise ValueError(f"x must have shape (N, C, H, W) with C 1 or 3, got {tuple(getattr(x, 'shape', ()))}")
     x = (x if x.dtype == torch.uint8 else to_uint8(x)).detach().cpu()
-    ncol, nrow = check_count("ncol", ncol), math.ceil(len(x)/ncol)
+    ncol, gap = check_count("ncol", min(10, len(x)) if ncol is None else ncol), check_count("gap", gap, 0)
+    nrow = math.ceil(len(x)/ncol)
     x = torch.nn.functional.pad(x, (0, gap, 0, gap, 0, 0, 0, nrow*ncol - len(x)), value=255)
     x = x.unflatten(0, (nrow, ncol)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     return x[:x.shape[0]-gap, :x.shape[1]-gap]
 
-# %% ../nbs/01_data.ipynb #030babf2
+# %% ../nbs/01_data.ipynb #ae27a10f
 def show_images(
     x: Tensor, # pictures `(N, C, H, W)`, uint8, or reals in [-1, 1]
     ncol: int | None = None, # how many in a row; default: at most 10
@@ -285,7 +286,6 @@ def show_images(
 ): # the axes
     "Pictures side by side."
     import matplotlib.pyplot as plt
-    ncol = ncol if ncol is not None else min(10, max(1, len(x)))
     picture = tile(x, ncol)
     if ax is None:
         inch = .6/(x.shape[-1] + 1)
@@ -294,7 +294,7 @@ def show_images(
     ax.set_title(title); ax.axis("off")
     return ax
 
-# %% ../nbs/01_data.ipynb #808092fc
+# %% ../nbs/01_data.ipynb #45072367
 def animate(
     draw, # function (frame, fig=...) that draws one frame on an empty figure
     frames, # what it is called with, in order
@@ -306,16 +306,18 @@ def animate(
     import matplotlib.pyplot as plt
     from IPython.display import HTML
     from matplotlib.animation import FuncAnimation
+    if not callable(draw): raise TypeError(f"draw must be a function of a frame, got {type(draw).__name__}")
+    if not (frames := list(frames)): raise ValueError("frames must not be empty")
     fig = plt.figure(figsize=size, dpi=dpi)
     def one(frame):
         fig.clear()
         draw(frame, fig=fig)
         return fig.axes
-    movie = FuncAnimation(fig, one, frames=list(frames), interval=interval, init_func=lambda: []).to_jshtml()
+    movie = FuncAnimation(fig, one, frames=frames, interval=interval, init_func=lambda: []).to_jshtml()
     plt.close(fig)
     return HTML(movie)
 
-# %% ../nbs/01_data.ipynb #0578647c
+# %% ../nbs/01_data.ipynb #2566897f
 def show_density(
     p: Mixture, # in two dimensions
     lim: float = 3., # the picture shows [-lim, lim] both ways
@@ -325,6 +327,7 @@ def show_density(
     "A density in the plane, with its score as arrows, @eq-score."
     import matplotlib.pyplot as plt
     if not isinstance(p, Mixture) or p.dim != 2: raise TypeError("p must be a Mixture in two dimensions")
+    lim = check_number("lim", lim, 1e-6)
     fine, few = torch.linspace(-lim, lim, 121), torch.linspace(-lim, lim, 17)
     place = torch.cartesian_prod(few, few)
     arrow = p.score(place)/(1 + p.score(place).norm(dim=-1, keepdim=True))

@@ -21,15 +21,17 @@ from torch.nn.functional import cross_entropy
 from .core import check_count, check_number, check_real, pick_device, rng
 from .data import to_real
 
-# %% ../nbs/12_metrics.ipynb #b4baf65c
+# %% ../nbs/12_metrics.ipynb #02913b07
 def factor(
     cov: Tensor, # `(..., F, F)`, symmetric; may be singular
 ) -> Tensor: # `(..., F, F)`, a matrix A with A Aᵀ = cov
     "A factor of a covariance, as @eq-root needs it."
+    if check_real("cov", cov).ndim < 2 or cov.shape[-1] != cov.shape[-2]:
+        raise ValueError(f"cov must have shape (..., F, F), got {tuple(cov.shape)}")
     value, vector = torch.linalg.eigh(cov)
     return vector*value.clamp(min=0).sqrt().unsqueeze(-2)
 
-# %% ../nbs/12_metrics.ipynb #a7d633d9
+# %% ../nbs/12_metrics.ipynb #e04455d1
 def gaussian_frechet(
     mean_a: Tensor, # `(..., F)`
     cov_a: Tensor, # `(..., F, F)`
@@ -37,7 +39,9 @@ def gaussian_frechet(
     cov_b: Tensor, # `(..., F, F)`
 ) -> Tensor: # `(...)`, at least 0
     "Squared Fréchet distance of two Gaussians, @eq-frechet by way of @eq-root."
-    a, b = factor(cov_a), factor(cov_b)
+    a, b, F = factor(cov_a), factor(cov_b), cov_a.shape[-1:]
+    if not check_real("mean_a", mean_a).shape[-1:] == check_real("mean_b", mean_b).shape[-1:] == cov_b.shape[-1:] == F:
+        raise ValueError(f"means and covariances must have the same number of features, got {[m.shape[-1] for m in (mean_a, cov_a, mean_b, cov_b)]}")
     trace = a.square().sum((-2, -1)) + b.square().sum((-2, -1))
     shared = torch.linalg.svdvals(a.mT @ b).sum(-1)
     return ((mean_a - mean_b).square().sum(-1) + trace - 2*shared).clamp(min=0)
@@ -55,11 +59,12 @@ def check_features(
         if x.shape[1] != width: raise ValueError(f"{name} must have {width} features as the others, got {x.shape[1]}")
     return [x.detach().cpu().double() for x in sets.values()]
 
-# %% ../nbs/12_metrics.ipynb #14186516
+# %% ../nbs/12_metrics.ipynb #0b359190
 def moments(
     x: Tensor, # features `(N, F)`
 ) -> tuple[Tensor, Tensor]: # `(F,)` and `(F, F)`
     "Mean and unbiased covariance of the rows."
+    [x] = check_features(x=x)
     d = x - x.mean(0)
     return x.mean(0), d.T @ d/(len(x) - 1)
 
@@ -71,7 +76,7 @@ def frechet(
     "Squared Fréchet distance of two sets of features, @eq-frechet on their moments."
     return gaussian_frechet(*(m for x in check_features(a=a, b=b) for m in moments(x)))
 
-# %% ../nbs/12_metrics.ipynb #43540ec6
+# %% ../nbs/12_metrics.ipynb #a5832acd
 def jackknife(
     f: Callable[..., Tensor], # a number from one or more sets of rows
     *sets: Tensor, # `(N, ...)` each, independent rows
@@ -79,6 +84,8 @@ def jackknife(
     generator: torch.Generator | None = None, # deals the rows to groups; default: a fixed one
 ) -> tuple[float, float, float]: # value, its bias, its standard error
     "What `f` says, how biased it is and how unsure, @eq-jackknife."
+    if any(not isinstance(x, Tensor) or x.ndim == 0 or len(x) < 2 for x in sets) or not sets:
+        raise ValueError("sets must be one or more tensors of at least 2 rows each")
     generator, value, bias, var = generator or rng(), f(*sets), 0., 0.
     for i, x in enumerate(sets):
         G = min(check_count("groups", groups, 2), len(x))
@@ -96,7 +103,7 @@ class Interval(NamedTuple):
     high: float
     def __str__(self): return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
-# %% ../nbs/12_metrics.ipynb #26ed1629
+# %% ../nbs/12_metrics.ipynb #55a78b13
 def interval(
     f: Callable[..., Tensor], # a number of at least 0 from one or more sets of rows
     *sets: Tensor, # `(N, ...)` each, independent rows
@@ -108,6 +115,7 @@ def interval(
     "The value of `f` with an interval, @eq-interval."
     z = NormalDist().inv_cdf((1 + check_number("level", level, 1e-6, 1-1e-6))/2)
     value, bias, se = jackknife(f, *sets, groups=groups, generator=generator)
+    if not 0 <= value < math.inf: raise ValueError(f"f must give a finite number of at least 0, got {value}")
     root, shift = math.sqrt(value), bias if unbiased else 0.
     half = z*se/(2*root) if root else 0.
     return Interval(*(max(0., v - shift) for v in (value, max(0., root - half)**2, (root + half)**2)))
@@ -134,7 +142,7 @@ class FrechetScore(NamedTuple):
     def __str__(self):
         return f"distance {self.distance}, floor {self.floor}, ratio {self.ratio}, redrawn {self.redrawn}"
 
-# %% ../nbs/12_metrics.ipynb #c2e43afc
+# %% ../nbs/12_metrics.ipynb #a769955b
 def frechet_score(
     samples: Tensor, # features of the model's samples `(N, F)`
     train: Tensor, # features of the training examples `(M, F)`
@@ -146,14 +154,14 @@ def frechet_score(
     "Fréchet distance of samples beside its floor, @eq-ratio; all with intervals."
     generator, (samples, train, test) = generator or rng(), check_features(samples=samples, train=train, test=test)
     n = min(len(samples), len(train))
-    draws = torch.stack([frechet(train[torch.randint(len(train), (n,), generator=generator)], test) for _ in range(100)])
+    draws = torch.stack([frechet(train[torch.randint(len(train), (n,), generator=generator)], test) for _ in range(50)])
     redrawn = Interval(float(draws.mean()), *draws.quantile(draws.new_tensor([(1-level)/2, (1+level)/2])).tolist())
     samples, train = (x[torch.randperm(len(x), generator=generator)[:n]] for x in (samples, train))
     d = lambda f, *sets: interval(f, *sets, level=level, groups=groups, generator=generator)
     ratio = d(lambda s, r, t: frechet(s, t)/frechet(r, t), samples, train, test)
     return FrechetScore(d(frechet, samples, test), d(frechet, train, test), ratio, redrawn, n)
 
-# %% ../nbs/12_metrics.ipynb #6029fcec
+# %% ../nbs/12_metrics.ipynb #d18b3e0c
 class Classifier(nn.Module):
     "A small convolutional network that names pictures of any size from 4×4."
     def __init__(self,
@@ -162,22 +170,26 @@ class Classifier(nn.Module):
         width: int = 64, # of the hidden layers, and number of features
     ):
         super().__init__()
+        check_count("channels", channels); check_count("classes", classes, 2); check_count("width", width, 2)
         conv = lambda a, b: (nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
         self.body = nn.Sequential(*conv(channels, width//2), nn.MaxPool2d(2), *conv(width//2, width), *conv(width, width),
             nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(.3), nn.Linear(16*width, width), nn.ReLU())
         self.head = nn.Linear(width, classes)
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.eye(width))
-    def forward(self, x): return self.head(self.body(x))
+    def forward(self, x):
+        "A number for each class; the largest names the picture."
+        return self.head(self.body(x))
 
-# %% ../nbs/12_metrics.ipynb #63902923
+# %% ../nbs/12_metrics.ipynb #e1e48bd0
 def check_pictures(
     name: str, # the argument's name
     x: Tensor, # what the caller gave
 ) -> Tensor: # float32 in [-1, 1]
     "Raise unless `x` holds pictures `(N, C, H, W)`, bytes or reals; bytes become reals."
     x = to_real(x) if isinstance(x, Tensor) and x.dtype == torch.uint8 else check_real(name, x).float()
-    if x.ndim != 4 or not len(x): raise ValueError(f"{name} must have shape (N, C, H, W), got {tuple(x.shape)}")
+    if x.ndim != 4 or not len(x) or min(x.shape[2:]) < 4:
+        raise ValueError(f"{name} must have shape (N, C, H, W) with H and W at least 4, got {tuple(x.shape)}")
     return x
 
 # %% ../nbs/12_metrics.ipynb #2f759e65
@@ -191,7 +203,7 @@ def check_labels(
     if y.shape != (n,) or y.min() < 0:
         raise ValueError(f"y must hold a class number from 0 for each of {n} pictures, got shape {tuple(y.shape)}")
 
-# %% ../nbs/12_metrics.ipynb #a36f04ae
+# %% ../nbs/12_metrics.ipynb #7fbe23ab
 @patch
 @torch.no_grad()
 def hidden(self: Classifier,
@@ -200,17 +212,18 @@ def hidden(self: Classifier,
 ) -> Tensor: # `(N, width)`, float32
     "The last hidden layer, batch by batch, in evaluation mode."
     self.eval()
-    x, device = check_pictures("x", x), self.head.weight.device
+    x, device, channels = check_pictures("x", x), self.head.weight.device, self.body[0].in_channels
+    if x.shape[1] != channels: raise ValueError(f"x must have {channels} channels, got {x.shape[1]}")
     return torch.cat([self.body(part.to(device)) for part in x.split(check_count("batch", batch))])
 
-# %% ../nbs/12_metrics.ipynb #19cd0bc6
+# %% ../nbs/12_metrics.ipynb #436d37fd
 @patch
 @torch.no_grad()
 def measure(self: Classifier,
     x: Tensor, # pictures of the training set
 ) -> Classifier: # itself
     "Learn the spread of the hidden layer, for @eq-features."
-    mean, cov = moments(self.hidden(x).cpu().double())
+    mean, cov = moments(self.hidden(x))
     value, vector = torch.linalg.eigh(cov)
     self.centre.copy_(mean)
     self.scale.copy_(vector*(value.clamp(min=0) + .01*value.max()).rsqrt() @ vector.T)
@@ -250,13 +263,14 @@ def train_classifier(
             opt.step(); rate.step()
     return net.measure(x)
 
-# %% ../nbs/12_metrics.ipynb #aa0d649a
+# %% ../nbs/12_metrics.ipynb #8c277713
 @torch.no_grad()
 def confidence(
     net: Classifier, # a trained one
     x: Tensor, # pictures `(N, C, H, W)`, uint8, or reals in [-1, 1]
 ) -> tuple[Tensor, Tensor]: # `(N,)` in [1/classes, 1], and the class it speaks of `(N,)`
     "How sure the network is of the class that it names, and the class, @eq-confidence."
+    if not isinstance(net, Classifier): raise TypeError(f"net must be a Classifier, got {type(net).__name__}")
     return tuple(net.head(net.hidden(x)).softmax(-1).max(-1))
 
 # %% ../nbs/12_metrics.ipynb #e3a3e0e2

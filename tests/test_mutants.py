@@ -4,6 +4,12 @@ import pytest
 from conftest import NBS, cells, directives
 
 MUTANTS = {
+    "01: a score with the wrong sign": ("01_data", 'pull = -torch.einsum("...kji,...kj->...ki", self.white, z)', 'pull = torch.einsum("...kji,...kj->...ki", self.white, z)'),
+    "01: a half in the log-density": ("01_data", "self.dim/2*math.log(2*math.pi)", "self.dim*math.log(2*math.pi)"),
+    "01: the roll's variance": ("01_data", "(39*math.pi**2/4 - 4 -", "(39*math.pi**2/4 + 4 -"),
+    "01: bytes one level off": ("01_data", "x.float()/127.5 - 1", "x.float()/128 - 1"),
+    "12: the trace counted once": ("12_metrics", "trace - 2*shared", "trace - shared"),
+    "12: the jackknife's bias": ("12_metrics", "bias += (G-1)*", "bias += G*"),
     "02: alpha for alpha_bar": ("02_schedule", "running_sum(torch.log1p(-self.beta))", "(torch.log1p(-self.beta), 0*self.beta)"),
     "02: a dropped 1-": ("02_schedule", "torch.expm1(log_alpha_bar).abs()", "log_alpha_bar.exp()"),
     "02: a sign in L_T": ("02_schedule", "-0.5*torch.log1p(-alpha_bar)", "-0.5*torch.log1p(alpha_bar)"),

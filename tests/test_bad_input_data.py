@@ -1,0 +1,214 @@
+"Wrong input to `data` and `metrics` meets one clear sentence, and never a number."
+import math
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+
+from dpm_nb import data as D
+from dpm_nb import metrics as M
+
+matplotlib.use("Agg")
+NAN, INF = math.nan, math.inf
+ONE, EYE = torch.ones(1), torch.eye(2)
+MEAN, COV, WEIGHT = torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2), torch.ones(3)/3
+RING = D.ring()
+POINTS = torch.randn(20, 2)
+BYTES = torch.zeros(5, 1, 8, 8, dtype=torch.uint8)
+LABELS = torch.arange(5)
+NET = M.Classifier()
+
+
+def mean(x): return x.mean()
+
+
+WRONG = {
+    # data: mixtures
+    "weight is a list": (TypeError, "weight must be", lambda: D.Mixture([.5, .5], MEAN, COV)),
+    "weight of integers": (TypeError, "weight must hold real", lambda: D.Mixture(torch.ones(1, dtype=torch.long), MEAN[:1], COV[:1])),
+    "weight with NaN": (ValueError, "weight must be finite", lambda: D.Mixture(WEIGHT*NAN, MEAN, COV)),
+    "weight without sum 1": (ValueError, "weight must be positive", lambda: D.Mixture(torch.ones(3), MEAN, COV)),
+    "weight below 0": (ValueError, "weight must be positive", lambda: D.Mixture(torch.tensor([-.5, .5, 1.]), MEAN, COV)),
+    "no bumps": (ValueError, "weight must be positive", lambda: D.Mixture(WEIGHT[:0], MEAN[:0], COV[:0])),
+    "other number of means": (ValueError, "mean must have shape", lambda: D.Mixture(WEIGHT, MEAN[:2], COV)),
+    "mean without K": (ValueError, "mean must have shape", lambda: D.Mixture(ONE, torch.zeros(2), EYE)),
+    "cov of other size": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.eye(3))),
+    "cov without axes": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor(1.))),
+    "cov for other K": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, COV[:2])),
+    "cov not symmetric": (ValueError, "cov must be symmetric", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor([[1., .5], [0., 1.]]))),
+    "cov not positive": (ValueError, "positive definite", lambda: D.Mixture(WEIGHT, MEAN, -COV)),
+    "cov with NaN": (ValueError, "cov must be finite", lambda: D.Mixture(WEIGHT, MEAN, COV*NAN)),
+    "check_mixture": (ValueError, "weight must be positive", lambda: D.check_mixture(WEIGHT*2, MEAN, COV)),
+    "terms at integers": (TypeError, "x must hold real", lambda: RING.terms(torch.zeros(4, 2, dtype=torch.long))),
+    "log_prob in other dimension": (ValueError, "x must have shape", lambda: RING.log_prob(torch.zeros(4, 3))),
+    "log_prob of a list": (TypeError, "x must be a torch.Tensor", lambda: RING.log_prob([0., 0.])),
+    "log_prob of NaN": (ValueError, "x must be finite", lambda: RING.log_prob(torch.full((1, 2), NAN))),
+    "score in other dimension": (ValueError, "x must have shape", lambda: RING.score(torch.zeros(3))),
+    "score of infinity": (ValueError, "x must be finite", lambda: RING.score(torch.full((1, 2), INF))),
+    "sample of none": (ValueError, "n must be at least 1", lambda: RING.sample(0)),
+    "sample of a half": (TypeError, "n must be a whole", lambda: RING.sample(2.5)),
+    "gaussian of lists": (TypeError, "mean must be", lambda: D.gaussian([0., 0.], EYE)),
+    "gaussian of other size": (ValueError, "cov must have shape", lambda: D.gaussian(torch.zeros(3), EYE)),
+    "two_bumps weight 0": (ValueError, "weight must be positive", lambda: D.two_bumps(0.)),
+    "two_bumps weight over 1": (ValueError, "weight must be a finite", lambda: D.two_bumps(1.5)),
+    "two_bumps gap": (ValueError, "gap must be", lambda: D.two_bumps(gap=-1)),
+    "two_bumps gap as text": (TypeError, "gap must be a real number", lambda: D.two_bumps(gap="4")),
+    "ring of none": (ValueError, "k must be", lambda: D.ring(0)),
+    "ring of width 0": (ValueError, "width must be", lambda: D.ring(width=0)),
+    "ring of width NaN": (ValueError, "width must be", lambda: D.ring(width=NAN)),
+    # data: roll and heartbeat
+    "curve at integers": (TypeError, "u must hold real", lambda: D.swiss_curve(torch.arange(3))),
+    "curve at a number": (TypeError, "u must be a torch.Tensor", lambda: D.swiss_curve(.5)),
+    "roll of none": (ValueError, "n must be", lambda: D.swiss_roll(0)),
+    "roll of True": (TypeError, "n must be", lambda: D.swiss_roll(True)),
+    "roll with noise 2": (ValueError, "noise must be", lambda: D.swiss_roll(10, 2)),
+    "roll with noise below 0": (ValueError, "noise must be", lambda: D.swiss_roll(10, -.1)),
+    "roll with noise None": (TypeError, "noise must be", lambda: D.swiss_roll(10, None)),
+    "heartbeat of none": (ValueError, "n must be", lambda: D.heartbeat(0)),
+    "heartbeat shorter than its period": (ValueError, "length must be at least the period", lambda: D.heartbeat(4, 3, 5)),
+    "heartbeats of period 0": (ValueError, "period must be", lambda: D.heartbeats(20, 0)),
+    "heartbeats of a half": (TypeError, "length must be", lambda: D.heartbeats(2.5)),
+    # data: pictures
+    "to_real of reals": (TypeError, "x must be a tensor of torch.uint8", lambda: D.to_real(torch.zeros(3))),
+    "to_real of a list": (TypeError, "x must be a tensor of torch.uint8", lambda: D.to_real([0, 255])),
+    "to_uint8 of bytes": (TypeError, "x must hold real", lambda: D.to_uint8(BYTES)),
+    "to_uint8 of NaN": (ValueError, "x must be finite", lambda: D.to_uint8(torch.tensor([NAN]))),
+    "digits of a name": (TypeError, "train must be", lambda: D.digits("test")),
+    "images unknown": (ValueError, "'mnist', 'fashion_mnist', 'cifar10', got 'MNIST'", lambda: D.images("MNIST")),
+    "images of a name for train": (TypeError, "train must be", lambda: D.images("mnist", train="test")),
+    "images without a root": (TypeError, "", lambda: D.images("mnist", None)),
+    "tile of points": (ValueError, "x must have shape", lambda: D.tile(POINTS, 3)),
+    "tile of four channels": (ValueError, "C 1 or 3", lambda: D.tile(torch.zeros(2, 4, 8, 8), 3)),
+    "tile of nothing": (ValueError, "x must have shape", lambda: D.tile(BYTES[:0], 3)),
+    "tile of NaN": (ValueError, "x must be finite", lambda: D.tile(torch.full((1, 1, 2, 2), NAN), 3)),
+    "tile of integers": (TypeError, "x must hold real", lambda: D.tile(BYTES.long(), 3)),
+    "tile in no columns": (ValueError, "ncol must be", lambda: D.tile(BYTES, 0)),
+    "tile with a gap below 0": (ValueError, "gap must be", lambda: D.tile(BYTES, 2, -1)),
+    "show_images of a list": (ValueError, "x must have shape", lambda: D.show_images([1, 2])),
+    "show_images in a half column": (TypeError, "ncol must be", lambda: D.show_images(BYTES, 1.5)),
+    "show_points in three dimensions": (ValueError, "x must have shape", lambda: D.show_points(torch.zeros(4, 3))),
+    "show_points of NaN": (ValueError, "x must be finite", lambda: D.show_points(POINTS*NAN)),
+    "show_density on a line": (TypeError, "p must be", lambda: D.show_density(D.two_bumps())),
+    "show_density of points": (TypeError, "p must be", lambda: D.show_density(POINTS)),
+    "show_density of no size": (ValueError, "lim must be", lambda: D.show_density(RING, 0)),
+    "animate a picture": (TypeError, "draw must be", lambda: D.animate(BYTES, [1])),
+    "animate no frames": (ValueError, "frames must not be empty", lambda: D.animate(mean, [])),
+    "animate a number": (TypeError, "", lambda: D.animate(mean, 5)),
+    # metrics: distances
+    "factor of a vector": (ValueError, "cov must have shape", lambda: M.factor(ONE)),
+    "factor of NaN": (ValueError, "cov must be finite", lambda: M.factor(EYE*NAN)),
+    "gaussian_frechet of other widths": (ValueError, "same number of features", lambda: M.gaussian_frechet(torch.zeros(3), EYE, torch.zeros(2), EYE)),
+    "gaussian_frechet of lists": (TypeError, "mean_a must be", lambda: M.gaussian_frechet([0, 0], EYE, torch.zeros(2), EYE)),
+    "moments of one row": (ValueError, "at least 3", lambda: M.moments(POINTS[:1])),
+    "frechet of one row": (ValueError, "a must have shape", lambda: M.frechet(POINTS[:1], POINTS)),
+    "frechet of a vector": (ValueError, "b must have shape", lambda: M.frechet(POINTS, POINTS[:, 0])),
+    "frechet of other widths": (ValueError, "b must have 2 features", lambda: M.frechet(POINTS, torch.randn(20, 3))),
+    "frechet of NaN": (ValueError, "a must be finite", lambda: M.frechet(POINTS*NAN, POINTS)),
+    "frechet of integers": (TypeError, "b must hold real", lambda: M.frechet(POINTS, POINTS.long())),
+    "frechet of a list": (TypeError, "a must be a torch.Tensor", lambda: M.frechet([[1.]], POINTS)),
+    "jackknife of nothing": (ValueError, "sets must be", lambda: M.jackknife(mean)),
+    "jackknife of one row": (ValueError, "sets must be", lambda: M.jackknife(mean, POINTS[:1])),
+    "jackknife of one group": (ValueError, "groups must be at least 2", lambda: M.jackknife(mean, POINTS, groups=1)),
+    "interval of a number below 0": (ValueError, "f must give", lambda: M.interval(mean, -POINTS.abs())),
+    "interval at level 1": (ValueError, "level must be", lambda: M.interval(mean, POINTS.abs(), level=1)),
+    "frechet_interval at level 95": (ValueError, "level must be", lambda: M.frechet_interval(POINTS, POINTS + 1, level=95)),
+    "frechet_interval of other widths": (ValueError, "b must have 2 features", lambda: M.frechet_interval(POINTS, torch.randn(20, 3))),
+    "frechet_interval in half a group": (TypeError, "groups must be", lambda: M.frechet_interval(POINTS, POINTS + 1, groups=.5)),
+    "frechet_score of NaN": (ValueError, "samples must be finite", lambda: M.frechet_score(POINTS*NAN, POINTS, POINTS)),
+    "frechet_score of other widths": (ValueError, "test must have 2 features", lambda: M.frechet_score(POINTS, POINTS, torch.randn(20, 3))),
+    "frechet_score of two rows": (ValueError, "train must have shape", lambda: M.frechet_score(POINTS, POINTS[:2], POINTS)),
+    # metrics: the network
+    "Classifier of one class": (ValueError, "classes must be", lambda: M.Classifier(classes=1)),
+    "Classifier of half a channel": (TypeError, "channels must be", lambda: M.Classifier(.5)),
+    "training on points": (ValueError, "x must have shape", lambda: M.train_classifier(POINTS, LABELS)),
+    "training on integers": (TypeError, "x must hold real", lambda: M.train_classifier(BYTES.long(), LABELS)),
+    "training on NaN": (ValueError, "x must be finite", lambda: M.train_classifier(BYTES*NAN, LABELS)),
+    "training on tiny pictures": (ValueError, "at least 4", lambda: M.train_classifier(BYTES[..., :2], LABELS)),
+    "training on real labels": (TypeError, "y must be a tensor of integers", lambda: M.train_classifier(BYTES, LABELS.float())),
+    "training on a list of labels": (TypeError, "y must be a tensor of integers", lambda: M.train_classifier(BYTES, [0, 1, 2, 3, 4])),
+    "training on too few labels": (ValueError, "each of 5 pictures", lambda: M.train_classifier(BYTES, LABELS[:4])),
+    "training on labels below 0": (ValueError, "class number from 0", lambda: M.train_classifier(BYTES, LABELS - 1)),
+    "training for no epochs": (ValueError, "epochs must be", lambda: M.train_classifier(BYTES, LABELS, epochs=0)),
+    "training at rate 0": (ValueError, "lr must be", lambda: M.train_classifier(BYTES, LABELS, lr=0)),
+    "training in half batches": (TypeError, "batch must be", lambda: M.train_classifier(BYTES, LABELS, batch=.5)),
+    "training from seed -1": (ValueError, "seed must be", lambda: M.train_classifier(BYTES, LABELS, seed=-1)),
+    "hidden of three channels": (ValueError, "x must have 1 channels", lambda: NET.hidden(torch.zeros(2, 3, 8, 8))),
+    "measure of one picture": (ValueError, "at least 3", lambda: M.Classifier().measure(BYTES[:1])),
+    "features of points": (ValueError, "x must have shape", lambda: NET.features(POINTS)),
+    "features in no batches": (ValueError, "batch must be", lambda: NET.features(BYTES, 0)),
+    "confidence of a function": (TypeError, "net must be a Classifier", lambda: M.confidence(mean, BYTES)),
+    "confidence on NaN": (ValueError, "x must be finite", lambda: M.confidence(NET, BYTES*NAN)),
+    "nearest of other shapes": (ValueError, "batches of the same shape", lambda: M.nearest(BYTES, torch.zeros(5, 1, 4, 4))),
+    "nearest of nothing": (ValueError, "batches of the same shape", lambda: M.nearest(BYTES, BYTES[:0])),
+    "nearest of numbers": (ValueError, "batches of the same shape", lambda: M.nearest(torch.zeros(5), torch.zeros(5))),
+    "nearest of integers": (TypeError, "samples must hold real", lambda: M.nearest(BYTES.long(), BYTES)),
+    "nearest of NaN": (ValueError, "train must be finite", lambda: M.nearest(BYTES, BYTES*NAN)),
+    "nearest of a list": (TypeError, "train must be a torch.Tensor", lambda: M.nearest(BYTES, [1, 2])),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_meets_one_clear_sentence(case):
+    error, says, call = WRONG[case]
+    with pytest.raises(error) as e: call()
+    assert says in str(e.value) and "\n" not in str(e.value), str(e.value)
+
+
+NAMES = {"mnist": "images-idx3", "fashion_mnist": "images-idx3", "cifar10": "data_batch_"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_files_say_where_to_put_them(name, tmp_path):
+    with pytest.raises(FileNotFoundError) as e: D.images(name, tmp_path, download=False)
+    assert str(tmp_path/D.SOURCES[name][1]) in str(e.value) and NAMES[name] in str(e.value) and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_network_says_the_same(name, tmp_path, monkeypatch):
+    def unreachable(*args, **kwargs): raise OSError("no network")
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    with pytest.raises(FileNotFoundError, match="put the unpacked files"): D.images(name, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03\0\0\0\x09", b"not the format at all"])
+def test_broken_files_say_the_same(content, tmp_path):
+    folder = tmp_path/"MNIST"/"raw"
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"): (folder/f"{part}-{kind}-ubyte").write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="could not be read"): D.images("mnist", tmp_path)
+
+
+def test_a_root_that_is_a_file(tmp_path):
+    (tmp_path/"file").write_text("")
+    with pytest.raises(FileNotFoundError, match="put the unpacked files"): D.images("mnist", tmp_path/"file")
+
+
+def test_mnist_files_are_read(tmp_path):
+    folder = tmp_path/"MNIST"/"raw"
+    folder.mkdir(parents=True)
+    pixels = torch.randint(256, (4, 28, 28), dtype=torch.uint8)
+    def idx(sizes, body): return bytes([0, 0, 8, len(sizes)]) + b"".join(s.to_bytes(4, "big") for s in sizes) + body
+    for part in ("train", "t10k"):
+        (folder/f"{part}-images-idx3-ubyte").write_bytes(idx((4, 28, 28), bytes(pixels.flatten().tolist())))
+        (folder/f"{part}-labels-idx1-ubyte").write_bytes(idx((4,), bytes([3, 1, 4, 1])))
+    x, y = D.images("mnist", str(tmp_path), download=False)
+    assert torch.equal(x, pixels.unsqueeze(1)) and x.dtype == torch.uint8 and y.tolist() == [3, 1, 4, 1]
+
+
+def test_errors_change_nothing(tmp_path):
+    "Neither the socket's waiting time nor the random streams."
+    import socket
+    state = torch.random.get_rng_state()
+    with pytest.raises(FileNotFoundError): D.images("mnist", tmp_path, download=False)
+    with pytest.raises(ValueError): M.train_classifier(BYTES, LABELS, seed=-1)
+    assert socket.getdefaulttimeout() is None and torch.equal(state, torch.random.get_rng_state())
+
+
+def test_data_does_not_load_what_it_may_not_need():
+    import subprocess
+    import sys
+    code = "import sys, dpm_nb.metrics; print([m for m in ('torchvision', 'matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(D.__file__).parents[1], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stdout
