@@ -62,7 +62,7 @@ def ema_update(
     get_ema_multi_avg_fn(mu)(list(average.parameters()), list(model.parameters()), None)
     for old, new in zip(average.buffers(), model.buffers()): old.copy_(new)
 
-# %% ../nbs/09_training.ipynb #890a282b
+# %% ../nbs/09_training.ipynb #a71b1475
 class Run:
     "What training leaves behind: `model`, its average `ema`, `losses`, and the state to go on from."
     def __init__(self,
@@ -79,9 +79,14 @@ class Run:
         self.step, self.history = 0, torch.zeros(0, device=self.device)
 
     @property
-    def loss(self): return self.history[self.step-1] # of the last step; on the device, so that nothing waits
+    def loss(self):
+        "Of the last step; on the device, so that nothing waits."
+        return self.history[self.step-1]
+
     @property
-    def losses(self): return self.history[:self.step].cpu() # `(step,)`
+    def losses(self):
+        "Of all steps, `(step,)`, on the CPU."
+        return self.history[:self.step].cpu()
     def __repr__(self):
         return f"Run({self.step} steps" + (f", loss {self.losses[-100:].mean():.4g})" if self.step else ")")
 
@@ -184,25 +189,28 @@ def plot_losses(
     ax.set(xlabel="step", ylabel="loss", title=f"loss {mean[-1]:.4g} after {len(y)} steps")
     return ax
 
-# %% ../nbs/09_training.ipynb #c0914c3f
+# %% ../nbs/09_training.ipynb #9c9df29d
 class Watch:
-    "Shows a run about once a second: a bar, and in a notebook a loss curve that grows."
+    "Shows a run every few seconds: a bar, and in a notebook a loss curve that grows."
     def __init__(self, steps, progress=True, plot=None): # how many; a bar?; a curve? (default: in notebooks)
         from IPython import get_ipython
-        self.bar, self.last, self.screen = tqdm(total=steps, disable=not progress), time.monotonic(), None
+        self.bar = tqdm(total=steps, disable=not progress, mininterval=1)
+        self.next, self.screen = time.monotonic() + 1, None
         self.plot = hasattr(get_ipython(), "kernel") if plot is None else plot
 
     def __call__(self, run, end=False):
         self.bar.update()
-        if not end and time.monotonic() < self.last + 1: return
+        now = time.monotonic()
+        if not end and now < self.next: return
         loss = run.loss.item()
         if not math.isfinite(loss):
             raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: lower lr or check the data")
-        self.bar.set_postfix(loss=f"{loss:.4g}")
+        self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
         if self.plot: self.draw(run)
-        self.last = time.monotonic()
+        self.next = time.monotonic() + max(1, 30*(time.monotonic() - now)) # at most 3% of the time goes into looking
 
     def draw(self, run):
+        "Show the curve, in the place where it was shown before."
         import matplotlib.pyplot as plt
         from IPython.display import display
         ax = plot_losses(run)
