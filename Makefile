@@ -25,7 +25,7 @@ lab: $(READY) ## open JupyterLab on the notebooks; ARGS="--no-browser --port=999
 
 test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cells
 	@status=0; \
-	$(BIN)/nbdev_test --timing || status=1; \
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --timing || status=1; \
 	$(BIN)/pytest --durations=15 --durations-min=1 $(ARGS) || status=1; \
 	exit $$status
 
