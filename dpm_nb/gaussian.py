@@ -230,7 +230,7 @@ def reverse(self:GaussianDiffusion,
         return torch.add(mean, eps, alpha=math.sqrt(var[t]))
     return step
 
-# %% ../nbs/03_gaussian.ipynb #b5eb6a00
+# %% ../nbs/03_gaussian.ipynb #5f07efaf
 @patch
 def loss(self:GaussianDiffusion,
     model, # callable (x, t)
@@ -240,12 +240,13 @@ def loss(self:GaussianDiffusion,
     generator: torch.Generator | None = None, # where it is drawn from
 ) -> Tensor: # `(B,)`
     "Algorithm 1's squared error for each example, a mean over its dimensions (@eq-simple; Ho 2020, eq. 14)."
-    t, eps = check_state("x0", x0, t, self.schedule), noise_like(x0, eps, generator)
-    xt, s = self.q_sample(x0, t, eps), self.schedule
+    t, eps, s = check_state("x0", x0, t, self.schedule), noise_like(x0, eps, generator), self.schedule
+    a, b = at(s.alpha_bar.sqrt(), t, x0), at(s.beta_bar.sqrt(), t, x0)
+    xt = a*x0 + b*eps
     out, weight = self.split(model(xt, torch.as_tensor(t, device=xt.device).expand(len(xt))), xt)
-    target = {"eps": eps, "x0": x0}.get(self.predicts)
-    if target is None: target = Prediction(eps, xt, s, t, "eps").view(self.predicts)
-    square = (out-target).square().flatten(1).mean(1)*(s.beta_bar[t].to(xt) if self.predicts == "score" else 1)
+    errors = {"eps": lambda: out - eps, "x0": lambda: out - x0, "v": lambda: out - (a*eps - b*x0),
+              "score": lambda: b*out + eps}
+    square = errors[self.predicts]().square().flatten(1).mean(1)
     return square if weight is None else square + 0.001*s.T*self.spread_loss(out.detach(), weight, xt, x0, t)
 
 # %% ../nbs/03_gaussian.ipynb #6dda964c
