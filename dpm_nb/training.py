@@ -233,7 +233,7 @@ def fit(
     loop, run = train(d, model, data, steps, **kwargs), None
     watch = Watch(steps, progress, plot)
     try:
-        for run in loop: watch(run, end=run is not None and run.step == len(run.history))
+        for run in loop: watch(run, end=run.step == len(run.history))
     except KeyboardInterrupt:
         if run is None: raise
         print(f"stopped after {run.step} steps: the run keeps what was learned")

@@ -1,5 +1,6 @@
 "A mistake meets one sentence that names the argument, the value and what is allowed."
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -133,8 +134,10 @@ def test_a_file_of_another_network_is_refused_and_the_model_says_so(tmp_path):
     with pytest.raises(FileNotFoundError): load_run(tmp_path/"none.pt", MLP(2), "cpu")
 
 
-def test_weights_need_a_gaussian_prediction():
-    assert loss_weight(d, "simple") is None
+def test_weights_other_than_simple_need_a_gaussian_prediction():
+    bits = SimpleNamespace(schedule=linear(10), predicts="bits")
+    assert loss_weight(bits, "simple") is None
+    with pytest.raises(ValueError, match="d.predicts must be one of 'eps', 'score', 'x0', 'v', got 'bits'"): loss_weight(bits, "bound")
 
 
 def test_what_was_learned_survives_a_later_mistake():
