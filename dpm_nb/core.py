@@ -182,7 +182,7 @@ def pick_device(
     if torch.cuda.is_available(): return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
-# %% ../nbs/00_core.ipynb #3a2f30bd
+# %% ../nbs/00_core.ipynb #ea60dd71
 @runtime_checkable
 class Diffusion(Protocol):
     "What the bound, the training loop and the samplers know about a family of diffusions."
@@ -196,6 +196,7 @@ class Diffusion(Protocol):
     def q_sample(self, x0, t, eps=None, generator=None) -> Tensor: "x_t drawn from q(x_t | x_0)"
     def predict(self, model, xt, t): "what the model says of x_0"
     def p_step(self, model, xt, t) -> Distribution: "p_theta(x_{t-1} | x_t)"
+    def decoder(self, model, x1) -> Distribution: "p_theta(x_0 | x_1), as the bound's last term asks for it"
     def loss(self, model, x0, t, eps=None, generator=None) -> Tensor: "(B,) training loss of each example"
     def denoiser(self, model): "a function (x_t, t) -> (x0_hat, ...), with coefficients computed once"
     def reverse(self, model): "a function (x_t, t, ...) -> x_{t-1}, with coefficients computed once"

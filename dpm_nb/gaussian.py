@@ -198,6 +198,18 @@ def p_step(self:GaussianDiffusion,
     std = var.sqrt() if pred.weight is not None else cast(var.sqrt(), xt)
     return Normal(cast(w_t, xt)*xt + cast(w_0, xt)*pred.x0, std, validate_args=False)
 
+# %% ../nbs/03_gaussian.ipynb #d0529d7c
+@patch
+def decoder(self:GaussianDiffusion,
+    model, # callable (x, t)
+    x1: Tensor, # the state at t=1, `(B, ...)`
+) -> Normal:
+    "p_theta(x_0 | x_1): a step back whose variance, 0 for \"posterior\", is taken from t=2 (@eq-reverse; Nichol 2021, eq. 15)."
+    p = self.p_step(model, x1, 1)
+    if self.variance != "posterior": return p
+    var = reverse_var(self.schedule, min(2, self.schedule.T), "posterior" if self.schedule.T > 1 else "beta")
+    return Normal(p.mean, cast(var.sqrt(), x1), validate_args=False)
+
 # %% ../nbs/03_gaussian.ipynb #06fbeebc
 @patch
 def denoiser(self:GaussianDiffusion,
