@@ -6,7 +6,9 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
+from dpm_nb.chain import GridDensity, on_grid, plot_step_back
 from dpm_nb.core import check_time, rng
+from dpm_nb.data import ring, two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.nets import MLP, UNet, time_embedding
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
@@ -16,6 +18,8 @@ from dpm_nb.training import draw_times, fit, load_run, loss_weight, train
 nan, inf = float("nan"), float("inf")
 d = GaussianDiffusion(linear(10))
 x = torch.zeros(4, 2)
+bumps = on_grid(two_bumps())
+line = bumps.x
 silent = lambda x, t: torch.zeros_like(x)
 quiet = dict(steps=1, progress=False, plot=False)
 
@@ -69,6 +73,28 @@ MISTAKES = {
     "model without a variance": (lambda: GaussianDiffusion(linear(10), variance="learned").p_step(silent, x, 1), ValueError,
                                  r"model must return a tensor of shape \(4, 4\), got \(4, 2\)"),
     "model returns nothing": (lambda: d.loss(lambda x, t: None, x, 1), ValueError, "model must return a tensor"),
+    # chain
+    "density not normalised": (lambda: GridDensity(line, bumps.q/2), ValueError, "q must have integral 1 between -7 and 7, got 0.5"),
+    "density negative": (lambda: GridDensity(line, -bumps.q), ValueError, "q must not be negative, got -0."),
+    "density nan": (lambda: GridDensity(line, bumps.q*nan), ValueError, "q must be finite, got 701 entries"),
+    "density whole": (lambda: GridDensity(line, torch.ones(701, dtype=torch.long)), TypeError, "q must hold real numbers"),
+    "density of another length": (lambda: GridDensity(line, bumps.q[1:]), ValueError, r"q must have the grid's shape \(701,\), got \(700,\)"),
+    "grid uneven": (lambda: GridDensity(line**3, bumps.q), ValueError, "x must rise in even steps, got steps from"),
+    "grid falling": (lambda: GridDensity(line.flip(0), bumps.q), ValueError, "x must rise in even steps"),
+    "grid of two points": (lambda: GridDensity(line[:2], bumps.q[:2]), ValueError, r"x must have shape \(N,\) with N at least 3, got \(2,\)"),
+    "grid too narrow": (lambda: on_grid(two_bumps(), 1.), ValueError, "q must have integral 1 between -1 and 1"),
+    "grid of one point": (lambda: on_grid(two_bumps(), n=1), ValueError, "n must be at least 3, got 1"),
+    "mixture in the plane": (lambda: on_grid(ring()), TypeError, "p must be a Mixture in one dimension"),
+    "step finer than the grid": (lambda: bumps.forward(1e-4), ValueError, r"beta on this grid must be a finite number in \[0.0009, 1\], got 0.0001"),
+    "step zero": (lambda: bumps.reverse(0.), ValueError, "beta on this grid must be"),
+    "step above one": (lambda: bumps.gap(1.5), ValueError, "beta on this grid must be a finite number in"),
+    "step text": (lambda: bumps.forward("small"), TypeError, "beta on this grid must be a real number, got 'small'"),
+    "variance of a step unknown": (lambda: bumps.normal(0.1, "posterior"), ValueError, "variance must be one of 'matched', 'beta', got 'posterior'"),
+    "kind of step back unknown": (lambda: bumps.walk_back(linear(10), "normal"), ValueError, "kind must be one of 'exact', 'matched', 'beta', got 'normal'"),
+    "walk without a schedule": (lambda: bumps.walk([0.1]), TypeError, "s must be a Schedule, got list"),
+    "densities on two grids": (lambda: bumps.tv(on_grid(two_bumps(), n=601)), ValueError, "other must be on the same grid"),
+    "distance from a tensor": (lambda: bumps.tv(bumps.q), TypeError, "other must be a GridDensity, got Tensor"),
+    "state off the grid": (lambda: plot_step_back(bumps, 0.3, 9.), ValueError, r"xt must be a finite number in \[-7, 7\], got 9"),
     # nets
     "embedding odd": (lambda: time_embedding(torch.ones(2), 7), ValueError, "dim must be even, got 7"),
     "embedding empty": (lambda: time_embedding(torch.ones(2), 0), ValueError, "dim must be at least 2, got 0"),
