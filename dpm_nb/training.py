@@ -16,6 +16,7 @@ import torch
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -44,6 +45,7 @@ def loss_weight(
     s, snr = d.schedule, d.schedule.log_snr.exp()
     base = {"eps": snr, "score": snr, "x0": torch.ones_like(snr), "v": snr+1}
     base = base[check_choice("d.predicts", d.predicts, base)]
+    if not isinstance(d.prior((1,)), Normal): raise TypeError(f"weight must be 'simple' for {d}, got {name!r}")
     if name == "min_snr": return snr.clamp(max=5)/base
     drop = -snr.diff(prepend=snr[:1])
     drop[1] = 1/s.beta[1]

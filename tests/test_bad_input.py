@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, strategies as st
 
 from dpm_nb.chain import GridDensity, on_grid, plot_step_back
+from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.core import check_time, rng
 from dpm_nb.data import ring, two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
@@ -20,6 +21,7 @@ d = GaussianDiffusion(linear(10))
 x = torch.zeros(4, 2)
 bumps = on_grid(two_bumps())
 line = bumps.x
+flips = BinomialDiffusion(linear(10))
 silent = lambda x, t: torch.zeros_like(x)
 quiet = dict(steps=1, progress=False, plot=False)
 
@@ -95,6 +97,32 @@ MISTAKES = {
     "densities on two grids": (lambda: bumps.tv(on_grid(two_bumps(), n=601)), ValueError, "other must be on the same grid"),
     "distance from a tensor": (lambda: bumps.tv(bumps.q), TypeError, "other must be a GridDensity, got Tensor"),
     "state off the grid": (lambda: plot_step_back(bumps, 0.3, 9.), ValueError, r"xt must be a finite number in \[-7, 7\], got 9"),
+    # binomial
+    "bits without a schedule": (lambda: BinomialDiffusion([0.1, 1.]), TypeError, r"schedule must be a Schedule, got \[0.1, 1.0\]"),
+    "bits with beta above one": (lambda: BinomialDiffusion(Schedule([0.5, 1.01])), ValueError, r"beta must lie in \(0, 1\], got 1.01 at t=2"),
+    "bits predict noise": (lambda: BinomialDiffusion(linear(10), "eps"), ValueError, "predicts must be one of 'logit', 'x0', got 'eps'"),
+    "bits that are halves": (lambda: flips.q_step(x + 0.5, 1), ValueError, "xs must hold 0 and 1 alone, got 8 other values such as 0.5"),
+    "bits that are signs": (lambda: flips.q_sample(2*x - 1, 1), ValueError, "x0 must hold 0 and 1 alone, got 8 other values such as -1"),
+    "bits that are whole numbers": (lambda: flips.q_sample(x.long(), 1), TypeError, "x0 must hold real numbers such as torch.float32, got torch.int64"),
+    "bits that are truths": (lambda: flips.q_marginal(x == 0, 1), TypeError, "x0 must hold real numbers such as torch.float32, got torch.bool"),
+    "bits nan": (lambda: flips.p_step(silent, x*nan, 1), ValueError, "xt must be finite, got 8 entries"),
+    "bits after the end": (lambda: flips.q_posterior(x, x, 11), ValueError, "t must lie in 1..10, got 11"),
+    "bits and a guess": (lambda: flips.q_posterior(x, x + 0.2, 1), ValueError, "x0 must hold 0 and 1 alone, got 8 other values such as 0.2"),
+    "bits of another shape": (lambda: flips.q_posterior(x, torch.zeros(3, 2), 1), ValueError, r"x0 must broadcast to the shape \(4, 2\), got \(3, 2\)"),
+    "bits with Gaussian noise": (lambda: flips.q_sample(x, 1, x - 1.5), ValueError, r"eps must lie in \[0, 1\), got values from -1.5 to -1.5"),
+    "bits with noise 1": (lambda: flips.q_sample(x, 1, x + 1), ValueError, r"eps must lie in \[0, 1\), got values from 1 to 1"),
+    "bits with noise of another shape": (lambda: flips.loss(silent, x, 1, torch.zeros(4, 3)), ValueError, r"eps must have the batch's shape \(4, 2\)"),
+    "bits from a model of another shape": (lambda: flips.predict(lambda x, t: x[:, :1], x, 1), ValueError, r"model must return a tensor of shape \(4, 2\), got \(4, 1\)"),
+    "bits from a model without an answer": (lambda: flips.reverse(lambda x, t: None)(x, 1), ValueError, "model must return a tensor"),
+    "bits from a model beyond 1": (lambda: BinomialDiffusion(linear(10), "x0").p_step(lambda x, t: x + 1.5, x, 1), ValueError,
+                                   r"model must return values in \[0, 1\] for predicts='x0', got 1.5 to 1.5"),
+    "bits trained on reals": (lambda: fit(flips, MLP(2), x + 0.3, **quiet), ValueError, "x0 must hold 0 and 1 alone"),
+    "bits with another weight": (lambda: train(BinomialDiffusion(linear(10), "x0"), MLP(2), x, weight="bound"), TypeError, "weight must be 'simple' for BinomialDiffusion"),
+    "rows that are no bits": (lambda: bit_oracle(flips, x + 2, torch.ones(4)), ValueError, "rows must hold 0 and 1 alone, got 8 other values such as 2"),
+    "rows of one axis": (lambda: bit_oracle(flips, x[0]), ValueError, r"rows must have shape \(K, ...\)"),
+    "rows with too few shares": (lambda: bit_oracle(flips, x, torch.ones(3)), ValueError, r"weight \(K,\), none below 0, got \[1.0, 1.0, 1.0\]"),
+    "rows with a share below 0": (lambda: bit_oracle(flips, x, -torch.ones(4)), ValueError, "none below 0"),
+    "too many bits to list": (lambda: all_bits(13), ValueError, "n must be at most 12"),
     # nets
     "embedding odd": (lambda: time_embedding(torch.ones(2), 7), ValueError, "dim must be even, got 7"),
     "embedding empty": (lambda: time_embedding(torch.ones(2), 0), ValueError, "dim must be at least 2, got 0"),
