@@ -81,6 +81,10 @@ class BinomialDiffusion:
         "The same diffusion with its tables on a device."
         return BinomialDiffusion(self.schedule.to(device), self.predicts)
 
+    def decoder(self, model, x1): # callable (x, t); the state at t=1 `(B, ...)`
+        "p_theta(x_0 | x_1), a probability already (@eq-mixture-step)."
+        return self.p_step(model, x1, 1)
+
     def ask(self, model, xt, t): # callable (x, t) -> tensor like x; the state `(B, ...)`; its time, one or `(B,)`
         "The model's output, of the state's shape."
         out = model(xt, torch.as_tensor(t, device=xt.device).expand(len(xt)))

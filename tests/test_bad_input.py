@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
+from dpm_nb.bound import check_bound, path_bound, to_bits, vlb, vlb_estimate
 from dpm_nb.chain import GridDensity, on_grid, plot_step_back
 from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.core import check_time, rng
@@ -75,6 +76,29 @@ MISTAKES = {
     "model without a variance": (lambda: GaussianDiffusion(linear(10), variance="learned").p_step(silent, x, 1), ValueError,
                                  r"model must return a tensor of shape \(4, 4\), got \(4, 2\)"),
     "model returns nothing": (lambda: d.loss(lambda x, t: None, x, 1), ValueError, "model must return a tensor"),
+    # bound
+    "reals for bytes": (lambda: vlb(d, silent, x + 0.3), ValueError, "x0 must hold 8-bit values .* got 0.3: take decoder='continuous'"),
+    "bytes beyond the end": (lambda: vlb(d, silent, x + 257/127.5 - 1), ValueError, r"x0 must hold 8-bit values .* in \[-1, 1\]"),
+    "decoder unknown": (lambda: vlb(d, silent, x, "bytes"), ValueError, "decoder must be one of 'discrete', 'continuous', got 'bytes'"),
+    "bound of integers": (lambda: vlb(d, silent, x.long()), TypeError, "x0 must hold real numbers"),
+    "bound of nan": (lambda: vlb(d, silent, x*nan, "continuous"), ValueError, "x0 must be finite, got 8 entries"),
+    "bound of nothing": (lambda: vlb(d, silent, x[:0], "continuous"), ValueError, r"x0 must have shape \(B, \.\.\.\) with B >= 1"),
+    "bound of a row": (lambda: vlb(d, silent, x[0], "continuous"), ValueError, r"x0 must have shape \(B, \.\.\.\)"),
+    "bound without a diffusion": (lambda: vlb(linear(10), silent, x, "continuous"), TypeError, "d must be a diffusion"),
+    "bound without a model": (lambda: vlb(d, x, x, "continuous"), TypeError, r"model must be callable as model\(x, t\), got Tensor"),
+    "bound batch zero": (lambda: vlb(d, silent, x, "continuous", batch=0), ValueError, "batch must be at least 1, got 0"),
+    "bound of a narrow model": (lambda: vlb(d, lambda x, t: x[:, :1], x, "continuous"), ValueError, "model must return a tensor of shape"),
+    "bound of a model that returns nothing": (lambda: vlb(d, lambda x, t: None, x, "continuous"), ValueError, "model must return a tensor"),
+    "bound of a model with nan": (lambda: vlb(d, lambda x, t: x*nan, x, "continuous"), ValueError, "the model's output must be finite"),
+    "path of a model with nan": (lambda: path_bound(d, lambda x, t: x*nan, x), ValueError, "the model's output must be finite"),
+    "path seed": (lambda: path_bound(d, silent, x, seed=-1), ValueError, "seed must be at least 0, got -1"),
+    "nan in a bound": (lambda: check_bound(vlb(d, silent, x, "continuous")._replace(decoder=x[:, 0]*nan)), ValueError, "got NaN in L_0"),
+    "estimate of a model with nan": (lambda: vlb_estimate(d, lambda x, t: x*nan, x, 32, "continuous"), ValueError, "the model's output must be finite"),
+    "passes too few": (lambda: vlb_estimate(d, silent, x, 6, "continuous"), ValueError, "passes must be at least 7 for T=10 and 4 examples, since a pilot asks every t, got 6"),
+    "passes real": (lambda: vlb_estimate(d, silent, x, 32., "continuous"), TypeError, "passes must be a whole number"),
+    "estimate from one example": (lambda: vlb_estimate(d, silent, x[:1], 32, "continuous"), ValueError, "x0 must hold at least 2 examples, got 1"),
+    "bits of no dimension": (lambda: to_bits(x, 0), ValueError, "dims must be at least 1, got 0"),
+    "unit zero": (lambda: to_bits(x, 2, 0.), ValueError, "unit must be a finite number"),
     # chain
     "density not normalised": (lambda: GridDensity(line, bumps.q/2), ValueError, "q must have integral 1 between -7 and 7, got 0.5"),
     "density negative": (lambda: GridDensity(line, -bumps.q), ValueError, "q must not be negative, got -0."),

@@ -1,0 +1,92 @@
+"The bound through the package: one step, one family or the other, pictures, networks, and its cost in calls."
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from dpm_nb.binomial import BinomialDiffusion, bit_oracle
+from dpm_nb.bound import path_bound, vlb, vlb_estimate
+from dpm_nb.core import rng
+from dpm_nb.data import digits, heartbeat, heartbeats, to_real
+from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.nets import MLP, UNet
+from dpm_nb.schedule import cosine, inverse_time, linear
+
+silent = lambda x, t: torch.zeros_like(x)
+points = torch.randn(40, 3, generator=rng(0))
+
+
+@pytest.mark.parametrize("variance", ["beta", "posterior"])
+def test_one_step_leaves_both_ends(variance):
+    d = GaussianDiffusion(linear(1), "x0", variance)
+    b = vlb(d, silent, points, "continuous", rng(1))
+    assert b.steps.shape == (0, 40) and b.prior.shape == b.decoder.shape == (40,)
+    assert_close(b.total, b.prior + b.decoder)
+    got = vlb_estimate(d, silent, points, 4, "continuous", rng(2))
+    assert math.isfinite(got.mean) and got.stderr >= 0
+
+
+def test_every_example_meets_every_time_once():
+    seen = []
+    def model(x, t):
+        seen.append(t)
+        return x*0
+    d = GaussianDiffusion(cosine(7), "x0")
+    vlb(d, model, points, "continuous", batch=11)
+    assert_close(torch.cat(seen).bincount(minlength=8), torch.tensor([0] + [40]*7))
+
+
+@pytest.mark.parametrize("passes", [16, 33])
+def test_an_estimate_spends_what_it_may(passes):
+    seen = 0
+    def model(x, t):
+        nonlocal seen
+        seen += len(x)
+        return x*0
+    vlb_estimate(GaussianDiffusion(cosine(100), "x0"), model, points, passes, "continuous")
+    assert passes - 1 < seen/40 <= passes
+
+
+def test_seeds_repeat():
+    d = GaussianDiffusion(cosine(20), "x0")
+    for f in (lambda s: vlb(d, silent, points, "continuous", rng(s)).total, lambda s: path_bound(d, silent, points, s),
+              lambda s: torch.tensor(vlb_estimate(d, silent, points, 16, "continuous", rng(s))[:2])):
+        assert_close(f(3), f(3), rtol=0, atol=0)
+        assert not torch.equal(f(3), f(4))
+
+
+def test_batches_change_nothing_but_the_noise_order():
+    d = GaussianDiffusion(cosine(9), "x0")
+    one, many = (vlb(d, silent, points, "continuous", rng(1), batch) for batch in (10**6, 40))
+    assert_close(one.steps, many.steps)
+
+
+@pytest.mark.parametrize("net, x", [(UNet(1, (8, 8)), digits()[0][:6]), (MLP(64, 16), to_real(digits()[0][:6]).flatten(1))])
+def test_networks_keep_their_precision(net, x):
+    "A float32 network is asked in float32, whatever precision the data come in; the sums are float64."
+    d = GaussianDiffusion(cosine(5), "v", "posterior")
+    b = vlb(d, net, x, generator=rng(0))
+    assert b.total.dtype == torch.float64 and not b.total.requires_grad
+    again = vlb(d, net, (to_real(x) if x.dtype == torch.uint8 else x).double(), generator=rng(0))
+    assert_close(b.total, again.total, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [linear, inverse_time])
+def test_one_bound_serves_both_families(make):
+    "For bits: above the entropy of the heartbeat, and the three forms agree."
+    d = BinomialDiffusion(make(30), "x0")
+    model, x = bit_oracle(d, heartbeats()), heartbeat(1500, generator=rng(0))
+    b, path, e = vlb(d, model, x, generator=rng(1)), path_bound(d, model, x), vlb_estimate(d, model, x, 40, generator=rng(2))
+    assert (b.steps >= 0).all()
+    nats = 20*math.log(2)
+    se = [b.total.std()/1500**.5, path.std()/1500**.5, e.stderr*nats]
+    for (one, u), (two, v) in ([(b.total.mean(), se[0]), (path.mean(), se[1])], [(path.mean(), se[1]), (e.mean*nats, se[2])]):
+        assert abs(one - two) < 4*math.hypot(u, v)
+    assert path.mean() > math.log(5)
+
+
+def test_decoders_of_bits_are_probabilities_already():
+    d = BinomialDiffusion(linear(5), "x0")
+    model, x = bit_oracle(d, heartbeats()), heartbeat(50, generator=rng(0))
+    assert_close(*(vlb(d, model, x, kind, rng(1)).total for kind in ("discrete", "continuous")))
