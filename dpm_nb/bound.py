@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['path_bound', 'prepare', 'Bound', 'step_terms', 'bin_log_prob', 'check_bytes', 'decoder_terms', 'to_bits', 'vlb',
            'prior_terms', 'check_bound', 'plot_budget', 'pilot', 'LinearControl', 'less_control', 'Estimate',
-           'budget_passes', 'vlb_estimate', 'square_error', 'plot_lengths']
+           'budget_passes', 'spread_times', 'passes_at', 'vlb_estimate', 'square_error', 'plot_lengths']
 
 # %% ../nbs/06_bound.ipynb #5c8d6ec6
 import math
@@ -59,7 +59,7 @@ def prepare(
         return check_real("the model's output", out).to(x.dtype) if isinstance(out, Tensor) else out
     return x0.to(like.device, x0.dtype if like.device.type == "mps" else torch.float64), ask
 
-# %% ../nbs/06_bound.ipynb #7a77168d
+# %% ../nbs/06_bound.ipynb #7e43b7f5
 class Bound(NamedTuple):
     "The bound of each example in its three parts, nats (@eq-parts)."
     prior: Tensor # `(B,)`, L_T
@@ -67,7 +67,7 @@ class Bound(NamedTuple):
     decoder: Tensor # `(B,)`, L_0
     dims: int # numbers in one example
     total = property(lambda self: self.prior + self.steps.sum(0) + self.decoder, doc="`(B,)`, nats.")
-    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)` (@eq-bits).")
+    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)` (@eq-bits-per-dim).")
     @property
     def budget(self):
         "`(T+1,)`: L_0, L_1, ..., L_T, each a mean over the examples in bits/dim."
@@ -129,13 +129,13 @@ def decoder_terms(
     mass = p.log_prob if decoder == "continuous" or p.support.is_discrete else lambda x: bin_log_prob(p, x)
     return -mass(x0).flatten(1).sum(1), x1
 
-# %% ../nbs/06_bound.ipynb #6a7c544f
+# %% ../nbs/06_bound.ipynb #fd5205cf
 def to_bits(
     nats: Tensor, # any shape
     dims: int, # numbers in one example
     unit: float = 1., # for a density: size of the new unit in the old one
 ) -> Tensor: # bits/dim, the same shape
-    "Nats of an example to bits per dimension (@eq-bits)."
+    "Nats of an example to bits per dimension (@eq-bits-per-dim)."
     return nats/(check_count("dims", dims)*math.log(2)) - math.log2(check_number("unit", unit, 1e-300))
 
 # %% ../nbs/06_bound.ipynb #44c2f01f
@@ -281,7 +281,33 @@ def budget_passes(
     first = max(2, (passes-used)//8)
     return rounds, used, first, passes - used - first
 
-# %% ../nbs/06_bound.ipynb #fdd225e5
+# %% ../nbs/06_bound.ipynb #ca6064f5
+def spread_times(
+    p: Tensor, # p_t, `(T+1,)`
+    n: int, # passes
+    x0: Tensor, # data `(B, ...)`
+    generator: torch.Generator | None = None, # where one shift is drawn
+) -> list[Tensor]: # n of `(B,)`
+    "Times with law p, spread over the passes and the examples (@eq-importance)."
+    i = torch.arange(len(x0), device=x0.device)
+    place = (i*0.6180339887498949 + draw(x0.new_empty(1), generator, torch.rand)) % 1
+    return [torch.searchsorted(p.cumsum(0), (k+place)/n).clamp(2, len(p)-1) for k in range(n)]
+
+# %% ../nbs/06_bound.ipynb #f797ed02
+def passes_at(
+    control: LinearControl, # of the same examples
+    term, # function of times `(B,)`: gives terms `(B,)` and states `(B, ...)`
+    times: list[Tensor], # of each pass, `(B,)`
+    share: Tensor, # p_t, by which a term at t is divided
+) -> Tensor: # draws of the terms' sum, less their control: a row for each pass, `(len(times), B)`
+    "One call of the model for each example in each pass (@eq-importance)."
+    pairs = []
+    for t in times:
+        value, xt = term(t)
+        pairs.append(torch.stack([value/share[t], control(torch.arange(len(t), device=t.device), t, xt)]))
+    return less_control(*torch.stack(pairs, 1))
+
+# %% ../nbs/06_bound.ipynb #bdeece07
 @torch.no_grad()
 def vlb_estimate(
     d: Diffusion, # the family and its schedule
@@ -296,19 +322,12 @@ def vlb_estimate(
     d, B = d.to(x0.device), len(x0)
     if B < 2: raise ValueError("x0 must hold at least 2 examples, got 1")
     rounds, used, first, rest = budget_passes(passes, d.schedule.T, B)
-    control, i = LinearControl(d, x0), torch.arange(B, device=x0.device)
-    def draws(passes, times, share, term): # terms over their shares, less their control: `(passes, B)`
-        z, c = x0.new_zeros(2, passes, B)
-        for k in range(passes):
-            value, xt = term(times(k))
-            z[k], c[k] = value/share[times(k)], control(i, times(k), xt)
-        return less_control(z, c)
-    parts = [draws(first, lambda k: i*0 + 1, x0.new_ones(2), lambda t: decoder_terms(d, ask, x0, decoder, generator=generator))]
+    control, one = LinearControl(d, x0), torch.ones(B, dtype=torch.long, device=x0.device)
+    last = lambda t: decoder_terms(d, ask, x0, decoder, generator=generator)
+    parts = [passes_at(control, last, [one]*first, x0.new_ones(2))]
     if rest:
-        p = pilot(d, ask, x0, rounds, generator)
-        place = (i*0.6180339887498949 + draw(x0.new_empty(1), generator, torch.rand)) % 1
-        times = lambda k: torch.searchsorted(p.cumsum(0), (k+place)/rest).clamp(2, d.schedule.T)
-        parts.append(draws(rest, times, p, lambda t: step_terms(d, ask, x0, t, generator=generator)))
+        p, step = pilot(d, ask, x0, rounds, generator), lambda t: step_terms(d, ask, x0, t, generator=generator)
+        parts.append(passes_at(control, step, spread_times(p, rest, x0, generator), p))
     mean, stderr = prior_terms(d, x0).mean() + sum(z.mean() for z in parts), sum(map(square_error, parts)).sqrt()
     if mean.isnan(): raise ValueError("the model's output must be finite, got NaN")
     return Estimate(*(float(to_bits(v, x0[0].numel())) for v in (mean, stderr)), passes)

@@ -56,7 +56,7 @@ MUTANTS = {
     "06: the tails not reflected": ("06_bound", "reflect = low + high > 0", "reflect = low + high > math.inf"),
     "06: nats for bits": ("06_bound", "*math.log(2)) - math.log2", "*1.) - math.log2"),
     "06: a unit the wrong way": ("06_bound", "- math.log2(check_number", "+ math.log2(check_number"),
-    "06: a term not divided by its share": ("06_bound", "value/share[times(k)]", "value*share[times(k)]"),
+    "06: a term not divided by its share": ("06_bound", "value/share[t]", "value*share[t]"),
     "06: the control's mean": ("06_bound", "(self.gain**2*var).sum", "(self.gain*var).sum"),
     "06: slopes from the own half": ("06_bound", "for h in (~half, half):", "for h in (half, ~half):"),
     "06: differences counted twice": ("06_bound", ".square().mean()/2/z.numel()", ".square().mean()/z.numel()"),
