@@ -1,4 +1,4 @@
-"Wrong input to `data` and `metrics` meets one clear sentence, and never a number."
+"Wrong input to `data`, `metrics` and `pictures` meets one clear sentence, and never a number."
 import math
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import torch
 
 from dpm_nb import data as D
 from dpm_nb import metrics as M
+from dpm_nb import pictures as P
 
 matplotlib.use("Agg")
 NAN, INF = math.nan, math.inf
@@ -17,7 +18,7 @@ RING = D.ring()
 POINTS = torch.randn(20, 2)
 BYTES = torch.zeros(5, 1, 8, 8, dtype=torch.uint8)
 LABELS = torch.arange(5)
-NET = M.Classifier()
+NET = P.Classifier()
 
 
 def mean(x): return x.mean()
@@ -118,33 +119,63 @@ WRONG = {
     "frechet_score of NaN": (ValueError, "samples must be finite", lambda: M.frechet_score(POINTS*NAN, POINTS, POINTS)),
     "frechet_score of other widths": (ValueError, "test must have 2 features", lambda: M.frechet_score(POINTS, POINTS, torch.randn(20, 3))),
     "frechet_score of two rows": (ValueError, "train must have shape", lambda: M.frechet_score(POINTS, POINTS[:2], POINTS)),
-    # metrics: the network
-    "Classifier of one class": (ValueError, "classes must be", lambda: M.Classifier(classes=1)),
-    "Classifier of half a channel": (TypeError, "channels must be", lambda: M.Classifier(.5)),
-    "training on points": (ValueError, "x must have shape", lambda: M.train_classifier(POINTS, LABELS)),
-    "training on integers": (TypeError, "x must hold real", lambda: M.train_classifier(BYTES.long(), LABELS)),
-    "training on NaN": (ValueError, "x must be finite", lambda: M.train_classifier(BYTES*NAN, LABELS)),
-    "training on tiny pictures": (ValueError, "at least 4", lambda: M.train_classifier(BYTES[..., :2], LABELS)),
-    "training on real labels": (TypeError, "y must be a tensor of integers", lambda: M.train_classifier(BYTES, LABELS.float())),
-    "training on a list of labels": (TypeError, "y must be a tensor of integers", lambda: M.train_classifier(BYTES, [0, 1, 2, 3, 4])),
-    "training on too few labels": (ValueError, "each of 5 pictures", lambda: M.train_classifier(BYTES, LABELS[:4])),
-    "training on labels below 0": (ValueError, "class number from 0", lambda: M.train_classifier(BYTES, LABELS - 1)),
-    "training for no epochs": (ValueError, "epochs must be", lambda: M.train_classifier(BYTES, LABELS, epochs=0)),
-    "training at rate 0": (ValueError, "lr must be", lambda: M.train_classifier(BYTES, LABELS, lr=0)),
-    "training in half batches": (TypeError, "batch must be", lambda: M.train_classifier(BYTES, LABELS, batch=.5)),
-    "training from seed -1": (ValueError, "seed must be", lambda: M.train_classifier(BYTES, LABELS, seed=-1)),
+    # metrics: means, pairs, directions and modes
+    "mean_interval of a table": (ValueError, "x must have shape (N,)", lambda: M.mean_interval(POINTS)),
+    "mean_interval of one number": (ValueError, "N at least 2", lambda: M.mean_interval(ONE)),
+    "mean_interval of integers": (TypeError, "x must hold real", lambda: M.mean_interval(LABELS)),
+    "mean_interval of NaN": (ValueError, "x must be finite", lambda: M.mean_interval(torch.tensor([1., NAN]))),
+    "mean_interval at level 1": (ValueError, "level must be", lambda: M.mean_interval(POINTS[:, 0], 1)),
+    "energy_distance of other widths": (ValueError, "b must have 2 features", lambda: M.energy_distance(POINTS, torch.randn(20, 3))),
+    "energy_distance of infinity": (ValueError, "b must be finite", lambda: M.energy_distance(POINTS, POINTS*INF)),
+    "energy_distance in no batches": (ValueError, "batch must be", lambda: M.energy_distance(POINTS, POINTS, batch=0)),
+    "mean_distance of a list": (TypeError, "a must be a torch.Tensor", lambda: M.mean_distance([[1.]], POINTS)),
+    "sliced_wasserstein of a vector": (ValueError, "a must have shape", lambda: M.sliced_wasserstein(POINTS[:, 0], POINTS)),
+    "sliced_wasserstein of no directions": (ValueError, "directions must be", lambda: M.sliced_wasserstein(POINTS, POINTS, 0)),
+    "sliced_wasserstein of half a direction": (TypeError, "directions must be", lambda: M.sliced_wasserstein(POINTS, POINTS, .5)),
+    "sorted_distance of other widths": (ValueError, "b must have 2 features", lambda: M.sorted_distance(POINTS, torch.randn(20, 3))),
+    "mode_coverage in other dimension": (ValueError, "x must have shape", lambda: M.mode_coverage(torch.zeros(4, 3), RING)),
+    "mode_coverage of a function": (TypeError, "p must be a Mixture", lambda: M.mode_coverage(POINTS, mean)),
+    "mode_coverage of many mixtures": (ValueError, "means of shape (K, D)", lambda: M.mode_coverage(POINTS, D.Mixture(WEIGHT, MEAN.expand(4, 3, 2), EYE))),
+    "mode_coverage within radius 0": (ValueError, "radius must be", lambda: M.mode_coverage(POINTS, RING, 0)),
+    "coverage_floor of no points": (ValueError, "n must be", lambda: M.coverage_floor(RING, 0)),
+    "coverage_floor of points": (TypeError, "p must be a Mixture", lambda: M.coverage_floor(POINTS, 5)),
+    "plot_measures of a tensor": (TypeError, "clouds must be", lambda: M.plot_measures(POINTS, RING)),
+    "plot_measures on a line": (TypeError, "p must be a Mixture in two", lambda: M.plot_measures({"a": POINTS}, D.two_bumps())),
+    # pictures
+    "Classifier of one class": (ValueError, "classes must be", lambda: P.Classifier(classes=1)),
+    "Classifier of half a channel": (TypeError, "channels must be", lambda: P.Classifier(.5)),
+    "training on points": (ValueError, "x must have shape", lambda: P.train_classifier(POINTS, LABELS)),
+    "training on integers": (TypeError, "x must hold real", lambda: P.train_classifier(BYTES.long(), LABELS)),
+    "training on NaN": (ValueError, "x must be finite", lambda: P.train_classifier(BYTES*NAN, LABELS)),
+    "training on tiny pictures": (ValueError, "at least 4", lambda: P.train_classifier(BYTES[..., :2], LABELS)),
+    "training on real labels": (TypeError, "y must be a tensor of integers", lambda: P.train_classifier(BYTES, LABELS.float())),
+    "training on a list of labels": (TypeError, "y must be a tensor of integers", lambda: P.train_classifier(BYTES, [0, 1, 2, 3, 4])),
+    "training on too few labels": (ValueError, "each of 5 pictures", lambda: P.train_classifier(BYTES, LABELS[:4])),
+    "training on labels below 0": (ValueError, "class number from 0", lambda: P.train_classifier(BYTES, LABELS - 1)),
+    "training for no epochs": (ValueError, "epochs must be", lambda: P.train_classifier(BYTES, LABELS, epochs=0)),
+    "training at rate 0": (ValueError, "lr must be", lambda: P.train_classifier(BYTES, LABELS, lr=0)),
+    "training in half batches": (TypeError, "batch must be", lambda: P.train_classifier(BYTES, LABELS, batch=.5)),
+    "training from seed -1": (ValueError, "seed must be", lambda: P.train_classifier(BYTES, LABELS, seed=-1)),
     "hidden of three channels": (ValueError, "x must have 1 channels", lambda: NET.hidden(torch.zeros(2, 3, 8, 8))),
-    "measure of one picture": (ValueError, "at least 3", lambda: M.Classifier().measure(BYTES[:1])),
+    "measure of one picture": (ValueError, "at least 3", lambda: P.Classifier().measure(BYTES[:1])),
     "features of points": (ValueError, "x must have shape", lambda: NET.features(POINTS)),
     "features in no batches": (ValueError, "batch must be", lambda: NET.features(BYTES, 0)),
-    "confidence of a function": (TypeError, "net must be a Classifier", lambda: M.confidence(mean, BYTES)),
-    "confidence on NaN": (ValueError, "x must be finite", lambda: M.confidence(NET, BYTES*NAN)),
-    "nearest of other shapes": (ValueError, "batches of the same shape", lambda: M.nearest(BYTES, torch.zeros(5, 1, 4, 4))),
-    "nearest of nothing": (ValueError, "batches of the same shape", lambda: M.nearest(BYTES, BYTES[:0])),
-    "nearest of numbers": (ValueError, "batches of the same shape", lambda: M.nearest(torch.zeros(5), torch.zeros(5))),
-    "nearest of integers": (TypeError, "samples must hold real", lambda: M.nearest(BYTES.long(), BYTES)),
-    "nearest of NaN": (ValueError, "train must be finite", lambda: M.nearest(BYTES, BYTES*NAN)),
-    "nearest of a list": (TypeError, "train must be a torch.Tensor", lambda: M.nearest(BYTES, [1, 2])),
+    "confidence of a function": (TypeError, "net must be a Classifier", lambda: P.confidence(mean, BYTES)),
+    "confidence on NaN": (ValueError, "x must be finite", lambda: P.confidence(NET, BYTES*NAN)),
+    "features_of a picture": (TypeError, "phi must be callable", lambda: P.features_of(BYTES, BYTES)),
+    "features_of points": (ValueError, "x must have shape", lambda: P.features_of(mean, POINTS)),
+    "features_of with one number": (ValueError, "phi(x) must have shape", lambda: P.features_of(mean, BYTES)),
+    "features_of with a list": (TypeError, "phi(x) must be", lambda: P.features_of(list, BYTES)),
+    "features_of with NaN": (ValueError, "phi(x) must be finite", lambda: P.features_of(lambda x: x*NAN, BYTES)),
+    "features_of in no batches": (ValueError, "batch must be", lambda: P.features_of(NET.features, BYTES, 0)),
+    "plot_judged of a tensor": (TypeError, "samples must be", lambda: P.plot_judged(BYTES, BYTES, BYTES, {"own": NET.features})),
+    "plot_judged by a function": (TypeError, "networks must be", lambda: P.plot_judged({"a": BYTES}, BYTES, BYTES, NET.features)),
+    "nearest of other shapes": (ValueError, "batches of the same shape", lambda: P.nearest(BYTES, torch.zeros(5, 1, 4, 4))),
+    "nearest of nothing": (ValueError, "batches of the same shape", lambda: P.nearest(BYTES, BYTES[:0])),
+    "nearest of numbers": (ValueError, "batches of the same shape", lambda: P.nearest(torch.zeros(5), torch.zeros(5))),
+    "nearest of integers": (TypeError, "samples must hold real", lambda: P.nearest(BYTES.long(), BYTES)),
+    "nearest of NaN": (ValueError, "train must be finite", lambda: P.nearest(BYTES, BYTES*NAN)),
+    "nearest of a list": (TypeError, "train must be a torch.Tensor", lambda: P.nearest(BYTES, [1, 2])),
 }
 
 
@@ -202,13 +233,13 @@ def test_errors_change_nothing(tmp_path):
     import socket
     state = torch.random.get_rng_state()
     with pytest.raises(FileNotFoundError): D.images("mnist", tmp_path, download=False)
-    with pytest.raises(ValueError): M.train_classifier(BYTES, LABELS, seed=-1)
+    with pytest.raises(ValueError): P.train_classifier(BYTES, LABELS, seed=-1)
     assert socket.getdefaulttimeout() is None and torch.equal(state, torch.random.get_rng_state())
 
 
 def test_data_does_not_load_what_it_may_not_need():
     import subprocess
     import sys
-    code = "import sys, dpm_nb.metrics; print([m for m in ('torchvision', 'matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
+    code = "import sys, dpm_nb.pictures; print([m for m in ('torchvision', 'matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(D.__file__).parents[1], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout
