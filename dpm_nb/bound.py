@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['path_bound', 'prepare', 'Bound', 'step_terms', 'bin_log_prob', 'check_bytes', 'decoder_terms', 'to_bits', 'vlb',
            'prior_terms', 'check_bound', 'plot_budget', 'pilot', 'LinearControl', 'less_control', 'Estimate',
-           'budget_passes', 'spread_times', 'passes_at', 'vlb_estimate', 'square_error', 'plot_lengths']
+           'budget_passes', 'spread_times', 'passes_at', 'vlb_estimate', 'square_error']
 
 # %% ../nbs/06_bound.ipynb #5c8d6ec6
 import math
@@ -339,16 +339,3 @@ def square_error(
     "Squared standard error by successive differences in each column."
     z = z - z.mean(1, keepdim=True)
     return z.diff(dim=0).square().mean()/2/z.numel()*z.shape[1]/(z.shape[1]-1)
-
-# %% ../nbs/06_bound.ipynb #39f8ce50
-def plot_lengths(
-    make, # function of T: gives a diffusion and its model
-    x0: Tensor, # data `(B, ...)`
-    lengths: tuple[int, ...] = (10, 100), # values of T
-    decoder: str = "discrete", # "discrete": bytes in [-1, 1]; "continuous": a density
-): # a matplotlib figure, for the caller to show
-    "Budgets of chains of several lengths, from the same noise."
-    import matplotlib.pyplot as plt
-    fig = plot_budget({f"T = {T}": vlb(*make(T), x0, decoder, torch.Generator().manual_seed(0)) for T in lengths})
-    plt.close(fig)
-    return fig

@@ -6,7 +6,7 @@
 __all__ = ['draw_times', 'loss_weight', 'ema_update', 'Run', 'check_data', 'batches', 'learning_rate', 'descend', 'train',
            'plot_losses', 'Watch', 'fit', 'load_run']
 
-# %% ../nbs/09_training.ipynb #1638cc9d
+# %% ../nbs/09_training.ipynb #9bcaed22
 import copy
 import math
 import time
@@ -35,7 +35,7 @@ def draw_times(
     place = piece + torch.rand(n, generator=generator, device=generator.device)
     return (place*(T/n)).long().clamp_(max=T-1) + 1
 
-# %% ../nbs/09_training.ipynb #1fd880a8
+# %% ../nbs/09_training.ipynb #20fe03a4
 def loss_weight(
     d: Diffusion, # says what is predicted
     name: str = "simple", # "simple", "bound" or "min_snr"
@@ -220,7 +220,7 @@ class Watch:
         else: self.screen.update(ax.figure)
         plt.close(ax.figure)
 
-# %% ../nbs/09_training.ipynb #85928c81
+# %% ../nbs/09_training.ipynb #bbeb9dc0
 @delegates(train)
 def fit(
     d: Diffusion, # the family, its schedule and what is predicted
