@@ -10,9 +10,10 @@ from dpm_nb.bound import check_bound, path_bound, to_bits, vlb, vlb_estimate
 from dpm_nb.chain import GridDensity, on_grid, plot_step_back
 from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.core import check_time, rng
-from dpm_nb.data import ring, two_bumps
+from dpm_nb.data import gaussian, ring, two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.nets import MLP, UNet, time_embedding
+from dpm_nb.oracle import Oracle, bound_of_errors, distance, plot_oracle
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
 from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, sigmoid
 from dpm_nb.training import draw_times, fit, load_run, loss_weight, train
@@ -147,6 +148,33 @@ MISTAKES = {
     "rows with too few shares": (lambda: bit_oracle(flips, x, torch.ones(3)), ValueError, r"weight \(K,\), none below 0, got \[1.0, 1.0, 1.0\]"),
     "rows with a share below 0": (lambda: bit_oracle(flips, x, -torch.ones(4)), ValueError, "none below 0"),
     "too many bits to list": (lambda: all_bits(13), ValueError, "n must be at most 12"),
+    # oracle
+    "oracle of a schedule": (lambda: Oracle(linear(10), two_bumps()), TypeError, "d must be a GaussianDiffusion, got .*Schedule"),
+    "oracle of a list": (lambda: Oracle(d, [0., 1.]), TypeError, "data must be a Mixture or a tensor, got list"),
+    "oracle of many mixtures": (lambda: Oracle(d, gaussian(torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))), ValueError,
+                                r"data must be one Mixture, got means \(3, 1, 2\)"),
+    "oracle of whole numbers": (lambda: Oracle(d, x.long()), TypeError, "data must hold real numbers"),
+    "oracle of nothing": (lambda: Oracle(d, x[:0]), ValueError, r"data must have shape \(N, ...\) with N >= 1, got \(0, 2\)"),
+    "oracle of one axis": (lambda: Oracle(d, x[:, 0]), ValueError, r"data must have shape \(N, ...\) with N >= 1, got \(4,\)"),
+    "weights for a mixture": (lambda: Oracle(d, two_bumps(), torch.ones(2)/2), ValueError, "weight must be None for a Mixture"),
+    "weights too few": (lambda: Oracle(d, x, torch.ones(3)/3), ValueError, r"weight must hold 4 positive numbers with sum 1, got \[0.3"),
+    "weights with another sum": (lambda: Oracle(d, x, torch.ones(4)), ValueError, r"weight must hold 4 positive numbers with sum 1, got \[1.0, 1.0"),
+    "weights negative": (lambda: Oracle(d, x, torch.tensor([.5, .5, .5, -.5])), ValueError, "weight must hold 4 positive numbers"),
+    "oracle asked in other dimensions": (lambda: Oracle(d, two_bumps())(x, torch.ones(4, dtype=torch.long)), ValueError,
+                                         r"xt must have shape \(B, ...\) with 1 numbers in an example, got \(4, 2\)"),
+    "oracle asked past the end": (lambda: Oracle(d, x)(x, torch.full((4,), 11)), ValueError, "t must lie in 1..10, got values from 11"),
+    "oracle asked at 0": (lambda: Oracle(d, x).x0(x, 0), ValueError, "t must be at least 1, got 0"),
+    "noised data at 0": (lambda: Oracle(d, x).marginal(0), ValueError, "t must be at least 1, got 0"),
+    "oracle asked nan": (lambda: Oracle(d, x).x0(x*nan, 1), ValueError, "xt must be finite"),
+    "errors too few": (lambda: bound_of_errors(d, torch.ones(9), 1.), ValueError, r"error must have shape \(10,\), got \(9,\)"),
+    "power negative": (lambda: bound_of_errors(d, torch.ones(10), -1.), ValueError, "power must be a finite number"),
+    "width learned": (lambda: bound_of_errors(GaussianDiffusion(linear(10), variance="learned"), torch.ones(10), 1.), ValueError,
+                      "d.variance must be 'beta' or 'posterior', got 'learned'"),
+    "distance from no oracle": (lambda: distance(d, silent, silent, x), ValueError, "oracle must be an Oracle for Schedule"),
+    "distance on another chain": (lambda: distance(d, silent, Oracle(GaussianDiffusion(linear(20)), x), x), ValueError, "oracle must be an Oracle for"),
+    "distance past the end": (lambda: distance(d, silent, Oracle(d, x), x, [1, 11]), ValueError, "t must lie in 1..10"),
+    "distance at no whole time": (lambda: distance(d, silent, Oracle(d, x), x, [1.5]), TypeError, "t must hold signed integers"),
+    "picture of unknown data": (lambda: plot_oracle(5, "roll"), ValueError, "data must be one of 'Gaussian', 'two bumps', 'three points', got 'roll'"),
     # nets
     "embedding odd": (lambda: time_embedding(torch.ones(2), 7), ValueError, "dim must be even, got 7"),
     "embedding empty": (lambda: time_embedding(torch.ones(2), 0), ValueError, "dim must be at least 2, got 0"),
