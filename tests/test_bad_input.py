@@ -11,7 +11,9 @@ from dpm_nb.chain import GridDensity, on_grid, plot_step_back
 from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.core import check_time, rng
 from dpm_nb.data import gaussian, ring, two_bumps
+from dpm_nb.data import ring
 from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate, plot_flow
 from dpm_nb.nets import MLP, UNet, time_embedding
 from dpm_nb.oracle import Oracle, bound_of_errors, distance, plot_oracle
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
@@ -25,12 +27,17 @@ bumps = on_grid(two_bumps())
 line = bumps.x
 flips = BinomialDiffusion(linear(10))
 silent = lambda x, t: torch.zeros_like(x)
+still = lambda x, t: 0*x
 quiet = dict(steps=1, progress=False, plot=False)
 
 
 
 class Exploding(torch.nn.Linear):
     def forward(self, x, t): return super().forward(x)*1e30
+
+
+class Coins(GaussianDiffusion):
+    def prior(self, shape, device=None): return torch.distributions.Bernoulli(torch.full(shape, 0.5))
 
 
 MISTAKES = {
@@ -215,6 +222,20 @@ MISTAKES = {
     "no strides": (lambda: list(ddim(d, silent, (2, 2), steps=0)), ValueError, "steps must be at least 1"),
     "eta above one": (lambda: list(ddim(d, silent, (2, 2), steps=5, eta=2)), ValueError, "eta must be a finite number"),
     "not a diffusion to sample": (lambda: list(ddpm(linear(10), silent, (2, 2))), TypeError, "d must be a diffusion such as"),
+    # likelihood
+    "not a diffusion to flow": (lambda: log_likelihood(linear(10), still, x), TypeError, "d must be a diffusion such as"),
+    "coins do not flow": (lambda: log_likelihood(Coins(linear(10)), still, x), TypeError, "d must be a Gaussian diffusion for a flow, got Coins"),
+    "model cut from its gradient": (lambda: log_likelihood(d, silent, x), ValueError, "model must be differentiable in x"),
+    "model nan on the way": (lambda: log_likelihood(d, lambda x, t: x*nan, x), ValueError, "the model's output must be finite"),
+    "likelihood of nan": (lambda: log_likelihood(d, still, x*nan), ValueError, "x0 must be finite"),
+    "likelihood of nothing": (lambda: log_likelihood(d, still, x[:0]), ValueError, r"x0 must have shape \(B, ...\)"),
+    "more strides than the chain": (lambda: log_likelihood(d, still, x, steps=11), ValueError, "steps must lie in 1..10, got 11"),
+    "half a stride": (lambda: log_likelihood(d, still, x, steps=0.5), TypeError, "steps must be a whole number"),
+    "no probes": (lambda: log_likelihood(d, still, x, probes=0), ValueError, "probes must be at least 1, got 0"),
+    "one probe for an error": (lambda: log_likelihood_estimate(d, still, x, probes=1), ValueError, "probes must be at least 2, got 1"),
+    "batch of none": (lambda: log_likelihood(d, still, x, batch=0), ValueError, "batch must be at least 1, got 0"),
+    "reals dequantised": (lambda: dequantise(x), TypeError, "x must be a tensor of torch.uint8, got torch.float32"),
+    "flow of a plane": (lambda: plot_flow(d, still, ring()), TypeError, "p must be a Mixture in one dimension"),
 }
 
 

@@ -86,6 +86,14 @@ MUTANTS = {
     "10: the misprinted mean in a stride": ("10_sampling", "s.alpha_bar[e].sqrt() - keep*s.alpha_bar[t].sqrt()", "s.alpha_bar[e].sqrt()"),
     "10: a root in the stride's noise": ("10_sampling", "(s.beta_bar[e] - std**2)", "(s.beta_bar[e] - std)"),
     "10: Algorithm 2 stops early": ("10_sampling", "for t in range(d.schedule.T, 0, -1):", "for t in range(d.schedule.T, 1, -1):"),
+    "11: the angle from the wrong side": ("11_likelihood", "torch.atan2(s.beta_bar.sqrt(), s.alpha_bar.sqrt())", "torch.atan2(s.alpha_bar.sqrt(), s.beta_bar.sqrt())"),
+    "11: unit vectors, one too few": ("11_likelihood", "expand(D, *x.shape)", "expand(D, *x.shape)[1:]"),
+    "11: signs of 0 and 1": ("11_likelihood", "< 0.5).to(x)*2 - 1", "< 0.5).to(x)"),
+    "11: the first half": ("11_likelihood", "n[1] = 0.5", "n[1] = 0."),
+    "11: a sign between two stops": ("11_likelihood", "(1 - p*ell/(q-p))/2", "(1 + p*ell/(q-p))/2"),
+    "11: Euler for Heun": ("11_likelihood", "d.predict(model, x + h*v, t).v)", "v)"),
+    "11: volume gained for lost": ("11_likelihood", "total = total + w*(z.sum(", "total = total - w*(z.sum("),
+    "11: a byte's interval shifted": ("11_likelihood", "generator, torch.rand) - 0.5)/127.5", "generator, torch.rand))/127.5"),
 }
 
 
