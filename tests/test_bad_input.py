@@ -6,12 +6,11 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
+from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.bound import check_bound, path_bound, to_bits, vlb, vlb_estimate
 from dpm_nb.chain import GridDensity, on_grid, plot_step_back
-from dpm_nb.binomial import BinomialDiffusion, all_bits, bit_oracle
 from dpm_nb.core import check_time, rng
 from dpm_nb.data import gaussian, ring, two_bumps
-from dpm_nb.data import ring
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate, plot_flow
 from dpm_nb.nets import MLP, UNet, time_embedding
