@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['angle', 'probe_vectors', 'divergence', 'stops', 'path_weights', 'check_flow', 'flow', 'likelihood_draws',
-           'log_likelihood', 'log_likelihood_estimate', 'dequantise', 'plot_flow']
+           'log_likelihood', 'log_likelihood_estimate', 'dequantise']
 
-# %% ../nbs/11_likelihood.ipynb #abd7dfef
+# %% ../nbs/11_likelihood.ipynb #1a6259ee
 import math
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from torch.distributions import Normal
 
 from .bound import prepare
 from .core import check_count, draw
-from .data import Mixture, to_real
+from .data import to_real
 from .schedule import Schedule
 
 # %% ../nbs/11_likelihood.ipynb #3427926f
@@ -171,27 +171,3 @@ def dequantise(
     "Spread each byte evenly over its interval (@eq-dequantise)."
     x = to_real(x)
     return x + (draw(x, generator, torch.rand) - 0.5)/127.5
-
-# %% ../nbs/11_likelihood.ipynb #12bb6e06
-def plot_flow(
-    d, # a Gaussian diffusion
-    model, # callable (x, t) for points on a line, differentiable in x
-    p: Mixture, # the density of the data, in one dimension
-    steps: int = 50, # strides
-    n: int = 21, # paths
-): # a matplotlib figure, for the caller to show
-    "Paths of the flow from data to noise over the density they belong to."
-    import matplotlib.pyplot as plt
-    if not isinstance(p, Mixture) or p.dim != 1: raise TypeError("p must be a Mixture in one dimension")
-    x0, y = (torch.linspace(-a, a, k, dtype=torch.float64)[:, None] for a, k in ((2, n), (3, 201)))
-    phi, fine = angle(d.schedule).cpu(), torch.linspace(0, math.pi/2, 121, dtype=torch.float64)[:, None, None]
-    noised = Mixture(p.weight, fine.cos()*p.means, (fine.cos()**2*p.covs[..., 0] + fine.sin()**2)[..., None])
-    fig, ax = plt.subplots(figsize=(7, 3))
-    ax.pcolormesh(fine.flatten(), y[:, 0], noised.log_prob(y[:, None]).exp(), cmap="GnBu", shading="gouraud")
-    path = torch.stack([x0, *(x for _, x, _ in flow(d, model, x0, steps))])
-    ax.plot(phi[stops(phi, steps)], path[..., 0], color="0.25", lw=0.8)
-    wrong = (log_likelihood(d, model, x0, steps=steps) - p.log_prob(x0)).abs().max()
-    ax.set(xlabel=r"angle $\varphi$, from data to noise", ylabel="$x$", ylim=(-3, 3),
-           title=rf"{steps} strides: $\log p(x_0)$ wrong by at most {wrong:.1g} nats")
-    plt.close(fig)
-    return fig

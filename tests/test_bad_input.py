@@ -12,7 +12,7 @@ from dpm_nb.chain import GridDensity, on_grid, plot_step_back
 from dpm_nb.core import check_time, rng
 from dpm_nb.data import gaussian, ring, two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
-from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate, plot_flow
+from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate
 from dpm_nb.nets import MLP, UNet, time_embedding
 from dpm_nb.oracle import Oracle, bound_of_errors, distance, plot_oracle
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
@@ -234,7 +234,6 @@ MISTAKES = {
     "one probe for an error": (lambda: log_likelihood_estimate(d, still, x, probes=1), ValueError, "probes must be at least 2, got 1"),
     "batch of none": (lambda: log_likelihood(d, still, x, batch=0), ValueError, "batch must be at least 1, got 0"),
     "reals dequantised": (lambda: dequantise(x), TypeError, "x must be a tensor of torch.uint8, got torch.float32"),
-    "flow of a plane": (lambda: plot_flow(d, still, ring()), TypeError, "p must be a Mixture in one dimension"),
 }
 
 

@@ -1,12 +1,14 @@
 "The bound through the package: one step, one family or the other, pictures, networks, and its cost in calls."
+import itertools
 import math
 
 import pytest
 import torch
+from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
 from dpm_nb.binomial import BinomialDiffusion, bit_oracle
-from dpm_nb.bound import path_bound, vlb, vlb_estimate
+from dpm_nb.bound import path_bound, prior_terms, vlb, vlb_estimate
 from dpm_nb.core import rng
 from dpm_nb.data import digits, heartbeat, heartbeats, to_real
 from dpm_nb.gaussian import GaussianDiffusion
@@ -90,3 +92,29 @@ def test_decoders_of_bits_are_probabilities_already():
     d = BinomialDiffusion(linear(5), "x0")
     model, x = bit_oracle(d, heartbeats()), heartbeat(50, generator=rng(0))
     assert_close(*(vlb(d, model, x, kind, rng(1)).total for kind in ("discrete", "continuous")))
+
+
+@pytest.mark.parametrize("make", [linear, inverse_time])
+def test_three_parts_are_the_sum_over_all_paths_of_bits(make):
+    "Two bits, three steps, any model: 256 paths, summed; and the bound lies above -log p(x_0) by what the paths differ."
+    T, states = 3, torch.cartesian_prod(*[torch.tensor([0., 1.], dtype=torch.float64)]*2)
+    d = BinomialDiffusion(make(T))
+    model = lambda x, t: torch.stack([x[:, 1] - 2*x[:, 0], 1 - x[:, 0]*x[:, 1]], 1) + 0.3*t[:, None]
+    log = lambda dist: torch.stack([dist.log_prob(s).sum(1) for s in states], 1)        # rows: the state that is given
+    q = [None] + [log(d.q_step(states, t)) for t in range(1, T+1)]
+    p = [None] + [log(d.p_step(model, states, t)) for t in range(1, T+1)]
+    end, single, log_p = d.prior((1, 2)).log_prob(states).sum(1), torch.zeros(4).double(), [[] for _ in states]
+    for a, b, c, e in itertools.product(range(4), repeat=4):
+        forward, back = q[1][a, b] + q[2][b, c] + q[3][c, e], p[1][b, a] + p[2][c, b] + p[3][e, c] + end[e]
+        single[a] += forward.exp()*(forward - back)
+        log_p[a].append(back)
+    three = prior_terms(d, states)
+    for t in range(1, T+1):
+        reach = log(d.q_marginal(states, t)).exp()                                      # (x_0, x_t)
+        for i, x0 in enumerate(states.unsqueeze(1)):
+            kl = kl_divergence(d.q_posterior(states, x0.expand(4, 2), t), d.p_step(model, states, t)).sum(1)
+            cost = kl if t > 1 else -d.decoder(model, states).log_prob(x0).sum(1)
+            three[i] += (reach[i]*cost).sum()
+    assert_close(single, three, rtol=0, atol=1e-10)
+    gap = three + torch.stack([torch.stack(v).logsumexp(0) for v in log_p])
+    assert (gap >= 0).all() and gap.max() > 1e-3
