@@ -166,11 +166,14 @@ def noise_like(
     x: Tensor, # the batch
     eps: Tensor | None = None, # noise that the caller brings, of the same shape
     generator: torch.Generator | None = None, # otherwise: where to draw it
+    law = torch.randn, # N(0, I), or `torch.rand` for noise in [0, 1)
 ) -> Tensor: # of the shape of `x`
-    "The caller's noise where there is some, else N(0, I)."
-    if eps is None: return draw(x, generator)
+    "The caller's noise where there is some, else a draw."
+    if eps is None: return draw(x, generator, law)
     if check_real("eps", eps).shape != x.shape:
         raise ValueError(f"eps must have the batch's shape {tuple(x.shape)}, got {tuple(eps.shape)}")
+    if law is torch.rand and readable(eps) and not ((eps >= 0) & (eps < 1)).all():
+        raise ValueError(f"eps must lie in [0, 1), got values from {eps.min():g} to {eps.max():g}")
     return eps
 
 # %% ../nbs/00_core.ipynb #9bd4ae71

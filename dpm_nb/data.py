@@ -139,13 +139,11 @@ def two_bumps(
 def ring(
     k: int = 8, # number of bumps
     width: float = 0.1, # their standard deviation, in radii
-    unit: bool = True, # scale to variance 1?
 ) -> Mixture: # in two dimensions
-    "Equal round bumps on a circle of radius 1, or scaled to unit variance."
+    "Equal round bumps on a circle, mean 0 and variance 1."
     angle = 2*math.pi*torch.arange(check_count("k", k), dtype=torch.float64)/k
     cov = check_number("width", width, 1e-6)**2*torch.eye(2, dtype=torch.float64)
-    p = Mixture(angle.new_full((k,), 1/k), torch.stack([angle.cos(), angle.sin()], -1), cov)
-    return p.standardised() if unit else p
+    return Mixture(angle.new_full((k,), 1/k), torch.stack([angle.cos(), angle.sin()], -1), cov).standardised()
 
 # %% ../nbs/01_data.ipynb #d9812d06
 def show_points(

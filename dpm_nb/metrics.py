@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Interval', 'mean_interval', 'factor', 'gaussian_frechet', 'check_features', 'moments', 'frechet', 'jackknife',
-           'interval', 'frechet_interval', 'FrechetScore', 'frechet_score', 'mean_distance', 'energy_distance',
-           'sorted_distance', 'sliced_wasserstein', 'Coverage', 'mode_coverage', 'coverage_floor', 'plot_measures']
+           'interval', 'FrechetScore', 'frechet_score', 'energy_distance', 'sorted_distance', 'sliced_wasserstein',
+           'Coverage', 'mode_coverage', 'coverage_floor']
 
 # %% ../nbs/12_metrics.ipynb #22b469fb
 import math
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .core import check_count, check_number, check_real, rng
-from .data import Mixture, show_points
+from .data import Mixture
 
 # %% ../nbs/12_metrics.ipynb #554bc694
 class Interval(NamedTuple):
@@ -131,17 +131,6 @@ def interval(
     half = z*se/(2*root) if root else 0.
     return Interval(*(max(0., v - shift) for v in (value, max(0., root - half)**2, (root + half)**2)))
 
-# %% ../nbs/12_metrics.ipynb #10161c45
-def frechet_interval(
-    a: Tensor, # features `(N, F)`
-    b: Tensor, # features `(M, F)`
-    level: float = 0.95, # how often the interval shall hold the truth
-    groups: int = 20, # of the jackknife
-    generator: torch.Generator | None = None, # deals the rows to groups; default: a fixed one
-) -> Interval: # freed of the bias, unlike `frechet(a, b)`
-    "Squared Fréchet distance of the two laws behind `a` and `b`, @eq-interval."
-    return interval(frechet, *check_features(a=a, b=b), unbiased=True, level=level, groups=groups, generator=generator)
-
 # %% ../nbs/12_metrics.ipynb #f93855d1
 class FrechetScore(NamedTuple):
     "A distance, the floor that real data reach at the same sizes, and their ratio, @eq-ratio."
@@ -172,29 +161,20 @@ def frechet_score(
     ratio = d(lambda s, r, t: frechet(s, t)/frechet(r, t), samples, train, test)
     return FrechetScore(d(frechet, samples, test), d(frechet, train, test), ratio, redrawn, n)
 
-# %% ../nbs/12_metrics.ipynb #65532a60
-def mean_distance(
-    a: Tensor, # `(N, F)`
-    b: Tensor, # `(M, F)`
-    batch: int = 500, # rows of `a` at a time: the `(N, M)` table never stands in memory
-) -> Tensor: # `()`, float64
-    "Mean distance over all pairs of rows, each expectation of @eq-energy."
-    a, b = check_features(a=a, b=b)
-    centre = b.mean(0)                                         # far from 0 the fast way of cdist loses digits
-    rows = (a - centre).split(check_count("batch", batch))
-    return sum(torch.cdist(r, b - centre).sum() for r in rows)/(len(a)*len(b))
-
 # %% ../nbs/12_metrics.ipynb #7c2e150c
 def energy_distance(
     a: Tensor, # points or features `(N, F)`
     b: Tensor, # `(M, F)`
     unbiased: bool = False, # leave out each point's distance 0 to itself; can fall below 0
-    batch: int = 500, # rows at a time
+    batch: int = 500, # rows of `a` at a time: the `(N, M)` table never stands in memory
 ) -> Tensor: # `()`, float64, in the units of the points
     "Energy distance of two sets of points, @eq-energy (Székely and Rizzo 2013)."
-    a, b = check_features(a=a, b=b)
-    within = lambda x: mean_distance(x, x, batch)*(len(x)/(len(x)-1) if unbiased else 1)
-    return 2*mean_distance(a, b, batch) - within(a) - within(b)
+    [a, b], batch = check_features(a=a, b=b), check_count("batch", batch)
+    def apart(x, y):
+        centre = y.mean(0)                                     # far from 0 the fast way of cdist loses digits
+        return sum(torch.cdist(r, y - centre).sum() for r in (x - centre).split(batch))/(len(x)*len(y))
+    within = lambda x: apart(x, x)*(len(x)/(len(x)-1) if unbiased else 1)
+    return 2*apart(a, b) - within(a) - within(b)
 
 # %% ../nbs/12_metrics.ipynb #77ec1d30
 def sorted_distance(
@@ -260,28 +240,3 @@ def coverage_floor(
     near = torch.special.gammainc(torch.tensor(p.dim/2).double(), half)
     found = (1 - (1 - near*p.weight)**n).sum()
     return Coverage(float(found), float(near), float((len(p.weight)-1)/(2*n*near*math.log(2))))
-
-# %% ../nbs/12_metrics.ipynb #c74416d9
-def plot_measures(
-    clouds: dict[str, Tensor], # points in the plane `(n, 2)`, by name
-    p: Mixture, # what they should be like
-    draws: int = 10, # real clouds that make the floor
-): # a matplotlib figure, for the caller to show
-    "Clouds, and below each its measures over those of real samples of the same size, @eq-ratio."
-    import matplotlib.pyplot as plt
-    if not isinstance(clouds, dict) or not clouds: raise TypeError("clouds must be a dict from names to points")
-    if not isinstance(p, Mixture) or p.dim != 2: raise TypeError("p must be a Mixture in two dimensions")
-    real = p.sample(1000, rng(0))
-    measures = {"Fréchet": frechet, "energy": energy_distance, "sliced W": sliced_wasserstein,
-                "mode bits": lambda x, _: mode_coverage(x, p).bits, "off modes": lambda x, _: 1 - mode_coverage(x, p).near}
-    size = 1 + 1.5*len(clouds), 3.7
-    fig, axes = plt.subplots(2, len(clouds), figsize=size, sharex="row", sharey="row", squeeze=False)
-    for (name, x), above, below in zip(clouds.items(), *axes):
-        show_points(x, ax=above, title=name, s=1).set(xlabel="", ylabel="", xticks=[], yticks=[])
-        for i, f in enumerate(measures.values()):
-            floor = torch.tensor([f(p.sample(len(x), rng(k)), real) for k in range(1, draws+1)])
-            below.plot(torch.stack(floor.aminmax())/floor.mean(), [i, i], color="0.8", lw=6, solid_capstyle="butt")
-            below.plot(f(x, real)/floor.mean(), i, "o")
-        below.set(xscale="log", xlabel="over the floor", yticks=range(5), yticklabels=measures, ylim=(4.5, -.5))
-    plt.close(fig)
-    return fig

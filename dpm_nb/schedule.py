@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['schedules', 'running_sum', 'log_odds', 'prior_bits', 'check_beta', 'Schedule', 'linear', 'cosine', 'sigmoid',
-           'inverse_time', 'make_schedule', 'plot_schedules', 'plot_schedule']
+           'inverse_time', 'make_schedule', 'plot_schedules']
 
 # %% ../nbs/02_schedule.ipynb #4bb45887
 import math
@@ -160,16 +160,3 @@ def plot_schedules(
     right.set(xlabel="t/T", ylabel=r"$\log\,\mathrm{SNR}_t$", title="signal against noise", ylim=(-13, 13))
     left.legend()
     return left, right
-
-# %% ../nbs/02_schedule.ipynb #81b049c3
-def plot_schedule(
-    name: str = "linear", # a key of `schedules`
-    T: int = 1000, # number of steps
-): # a matplotlib figure, for the caller to show
-    "One schedule by name, its end written above."
-    import matplotlib.pyplot as plt
-    s = make_schedule(name, T)
-    fig = plot_schedules(s)[0].figure
-    fig.suptitle(repr(s))
-    plt.close(fig)
-    return fig

@@ -81,11 +81,6 @@ class Run:
         self.step, self.history = 0, torch.zeros(0, device=self.device)
 
     @property
-    def loss(self):
-        "Of the last step; on the device, so that nothing waits."
-        return self.history[self.step-1]
-
-    @property
     def losses(self):
         "Of all steps, `(step,)`, on the CPU."
         return self.history[:self.step].cpu()
@@ -98,8 +93,7 @@ def check_data(
 ) -> Tensor: # the same
     "Raise unless `data` is a non-empty tensor of bytes or of finite reals, or a function (n, generator=...)."
     if callable(data): return data
-    if isinstance(data, Tensor) and data.dtype == torch.uint8: pass
-    else: check_real("data", data)
+    if not isinstance(data, Tensor) or data.dtype != torch.uint8: check_real("data", data)
     if data.ndim < 2 or not len(data):
         raise ValueError(f"data must have shape (N, ...) with N >= 1, got {tuple(data.shape)}")
     return data
@@ -178,13 +172,12 @@ def train(
 def plot_losses(
     run: Run, # with at least one step
     ax = None, # matplotlib axes; default: new ones
-    window: int = 50, # steps in the running mean
 ): # the axes
-    "Every loss, and their running mean."
+    "Every loss, and the running mean of fifty."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots()[1]
     y = run.losses
-    n = min(check_count("window", window), len(y))
+    n = min(50, len(y))
     mean = y.unfold(0, n, 1).mean(1)
     ax.semilogy(torch.arange(1, len(y)+1), y, color="0.85", lw=0.8)
     ax.semilogy(torch.arange(n, len(y)+1), mean)
@@ -204,7 +197,7 @@ class Watch:
         self.bar.update()
         now = time.monotonic()
         if not end and now < self.next: return
-        loss = run.loss.item()
+        loss = run.history[run.step-1].item()
         if not math.isfinite(loss):
             raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: lower lr or check the data")
         self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
