@@ -6,13 +6,14 @@ __version__ = "0.1.0"
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/index.ipynb #40100d21
+# %% ../nbs/index.ipynb #777afbb2
 from importlib import import_module
 
 _HOME = {"Schedule": "schedule", "linear": "schedule", "cosine": "schedule", "GaussianDiffusion": "gaussian",
-         "MLP": "nets", "UNet": "nets", "train": "training", "fit": "training", "load_run": "training",
+         "BinomialDiffusion": "binomial", "vlb": "bound", "vlb_estimate": "bound",
+         "log_likelihood": "likelihood", "MLP": "nets", "UNet": "nets", "train": "training", "fit": "training", "load_run": "training",
          "sample": "sampling", "ddpm": "sampling", "ddim": "sampling", "digits": "data", "swiss_roll": "data",
-         "show_images": "data", "show_points": "data"}
+         "heartbeat": "data", "show_images": "data", "show_points": "data"}
 
 # %% ../nbs/index.ipynb #d8c178f0
 def __getattr__(name):

@@ -19,7 +19,7 @@ from torch.special import log_ndtr
 from .core import Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, draw
 from .data import to_real
 
-# %% ../nbs/06_bound.ipynb #e6d16526
+# %% ../nbs/06_bound.ipynb #3965b927
 @torch.no_grad()
 def path_bound(
     d: Diffusion, # the family and its schedule
@@ -38,7 +38,9 @@ def path_bound(
             back = d.p_step(ask, xt, t) if t > 1 else d.decoder(ask, xt)
             total = total + step.log_prob(xt) - back.log_prob(xs)
             xs = xt
-    return (total - d.prior(xs.shape, xs.device).log_prob(xs)).flatten(1).sum(1)
+    total = (total - d.prior(xs.shape, xs.device).log_prob(xs)).flatten(1).sum(1)
+    if total.isnan().any(): raise ValueError("the model's output must be finite, got NaN")
+    return total
 
 # %% ../nbs/06_bound.ipynb #1d7d4bc8
 def prepare(
@@ -174,7 +176,7 @@ def check_bound(
     if bad.any(): raise ValueError(f"the model's output must be finite, got NaN in L_{int(bad.nonzero()[0])}")
     return b
 
-# %% ../nbs/06_bound.ipynb #01946d09
+# %% ../nbs/06_bound.ipynb #bed8e11b
 def plot_budget(
     bounds: dict[str, Bound], # by the name for the legend
     fig = None, # a matplotlib figure to draw on; default: a new one
@@ -186,8 +188,9 @@ def plot_budget(
     for i, (name, b) in enumerate(bounds.items()):
         budget = b.budget.cpu()
         t = torch.arange(1, len(budget) + 1)
-        each.loglog(t[:-1], budget[:-1], color=f"C{i}", lw=1.2)
-        each.plot(t[:1], budget[:1], "o", color=f"C{i}", ms=5)
+        shown = budget.where(budget > 0, math.nan)                  # a density's L_0 may be negative
+        each.loglog(t[:-1], shown[:-1], color=f"C{i}", lw=1.2)
+        each.plot(t[:1], shown[:1], "o", color=f"C{i}", ms=5)
         total.semilogx(t, budget.cumsum(0), color=f"C{i}", label=f"{name}: {budget.sum():.2f}")
     each.set(xlabel="t", ylabel="bits/dim", title="each step ($L_0$: dot)")
     total.set(xlabel="t", title="from the data to t")

@@ -115,9 +115,10 @@ def sample(
 # %% ../nbs/10_sampling.ipynb #e2c0cd8e
 def record(
     loop, # a sampler's generator of (t, x)
-    times, # which t to keep: a list, a range
+    times, # which t to keep
 ) -> list[tuple[int, Tensor]]: # the kept (t, x), in the order of the loop, on the CPU
     "Run a sampler to the end and keep some of its states."
+    times = set(times)
     return [(t, x.cpu()) for t, x in loop if t in times]
 
 # %% ../nbs/10_sampling.ipynb #b029ac33

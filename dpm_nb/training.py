@@ -81,6 +81,11 @@ class Run:
         self.step, self.history = 0, torch.zeros(0, device=self.device)
 
     @property
+    def loss(self):
+        "Of the last step; on the device, so that nothing waits."
+        return self.history[self.step-1]
+
+    @property
     def losses(self):
         "Of all steps, `(step,)`, on the CPU."
         return self.history[:self.step].cpu()
@@ -197,7 +202,7 @@ class Watch:
         self.bar.update()
         now = time.monotonic()
         if not end and now < self.next: return
-        loss = run.history[run.step-1].item()
+        loss = run.loss.item()
         if not math.isfinite(loss):
             raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: lower lr or check the data")
         self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)

@@ -58,7 +58,7 @@ MUTANTS = {
     "05: the KL's direction": ("05_binomial", "d = u.sigmoid(), v.sigmoid(), logsigmoid(v) - logsigmoid(u)", "d = v.sigmoid(), u.sigmoid(), logsigmoid(u) - logsigmoid(v)"),
     "05: the loss without its T": ("05_binomial", "return self.schedule.T*gap", "return gap"),
     "05: noise that is not uniform": ("05_binomial", "(p - noise_like(x0, eps, generator, torch.rand))", "(p - noise_like(x0, eps, generator))"),
-    "06: the prior added": ("06_bound", "return (total - d.prior(", "return (total + d.prior("),
+    "06: the prior added": ("06_bound", "total = (total - d.prior(", "total = (total + d.prior("),
     "06: a step left out of a path": ("06_bound", "for t in range(1, d.schedule.T+1):", "for t in range(1, d.schedule.T):"),
     "06: the divergence turned round": ("06_bound", "kl_divergence(d.q_posterior(xt, x0, t), d.p_step(model, xt, t))", "kl_divergence(d.p_step(model, xt, t), d.q_posterior(xt, x0, t))"),
     "06: times from 1": ("06_bound", "n//B + 2, generator", "n//B + 1, generator"),
