@@ -43,8 +43,9 @@ def kl_bits(
     q: Bits, # of a shape that broadcasts
 ) -> Tensor: # in nats, of each bit
     "KL(p || q) without cancellation and without NaN (@eq-kl-bits)."
-    total = 0
-    for u, v in ((p.logits, q.logits), (-p.logits, -q.logits)):
+    u, v, total = p.logits, q.logits, 0
+    u, v = (w.to(torch.promote_types(u.dtype, v.dtype)) for w in (u, v))
+    for u, v in ((u, v), (-u, -v)):
         a, b, d = u.sigmoid(), v.sigmoid(), logsigmoid(v) - logsigmoid(u)
         near = d.abs() < 1
         small = d.where(near, 0)
@@ -248,12 +249,12 @@ def loss(self:BinomialDiffusion,
 def bit_oracle(
     d: BinomialDiffusion,
     rows: Tensor, # `(K, ...)`, all that the data can be, 0 and 1
-    weight: Tensor | None = None, # `(K,)` their shares, positive; default: equal
+    weight: Tensor | None = None, # `(K,)` their shares up to a factor, none below 0; default: equal
 ): # a model (x, t) that speaks as `d.predicts` says
     "The exact denoiser of a finite set of data: Bayes over its rows (@eq-rows)."
     rows = check_bits("rows", rows)
     weight = rows.new_ones(len(rows)) if weight is None else check_real("weight", weight)
-    if rows.ndim < 2 or weight.shape != rows.shape[:1] or (weight < 0).any():
+    if rows.ndim < 2 or weight.shape != rows.shape[:1] or (weight < 0).any() or not weight.sum() > 0:
         raise ValueError(f"rows must have shape (K, ...) and weight (K,), none below 0, got {weight.tolist()}")
     rows, share = rows.flatten(1).double(), weight.double().log()
     odds = same_odds(d.schedule.alpha_bar, d.schedule.beta_bar)

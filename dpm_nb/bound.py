@@ -19,19 +19,22 @@ from torch.special import log_ndtr
 from .core import Diffusion, check_choice, check_count, check_diffusion, check_number, check_real, draw
 from .data import to_real
 
-# %% ../nbs/06_bound.ipynb #3965b927
+# %% ../nbs/06_bound.ipynb #3d4fd016
 @torch.no_grad()
 def path_bound(
     d: Diffusion, # the family and its schedule
     model, # callable (x, t)
     x0: Tensor, # data `(B, ...)`
     seed: int = 0, # of the path
+    batch: int = 1024, # examples in one call of the model
 ) -> Tensor: # `(B,)`, nats; its mean over paths is the bound with the continuous decoder
-    "log q(x_{1:T} | x_0) - log p_theta(x_{0:T}) along one path (@eq-vlb; Sohl-Dickstein 2015, eq. 11)."
-    x0, ask = prepare(d, model, x0, "continuous")
+    "log q(x_{1:T} | x_0) - log p_theta(x_{0:T}) along one path (@eq-vlb; Sohl-Dickstein 2015, section 2.4)."
+    x0, ask = prepare(d, model, x0, "continuous", batch)
     d, xs, total = d.to(x0.device), x0, 0.
-    with torch.random.fork_rng(devices=[x0.device] if x0.device.type == "cuda" else []):
-        torch.manual_seed(check_count("seed", seed, 0))
+    cuda = x0.device.type == "cuda"
+    with torch.random.fork_rng(devices=[x0.device] if cuda else []):
+        source = torch.cuda.default_generators[x0.device.index or 0] if cuda else torch.default_generator
+        source.manual_seed(check_count("seed", seed, 0))
         for t in range(1, d.schedule.T+1):
             step = d.q_step(xs, t)
             xt = step.sample()
@@ -42,26 +45,29 @@ def path_bound(
     if total.isnan().any(): raise ValueError("the model's output must be finite, got NaN")
     return total
 
-# %% ../nbs/06_bound.ipynb #1d7d4bc8
+# %% ../nbs/06_bound.ipynb #5b9ff3c8
 def prepare(
     d: Diffusion, # the family and its schedule
     model, # callable (x, t)
     x0: Tensor, # data `(B, ...)`, reals or bytes
     decoder: str, # "discrete" or "continuous"
+    batch: int = 1024, # rows in one call of the model
 ): # x0 in float64 on the model's device, and the model made to take and give that precision
-    "Check what a bound was given. Sums of a thousand small terms are kept in float64, the network in its own precision."
-    check_diffusion(d); check_choice("decoder", decoder, ("discrete", "continuous"))
+    "Check what a bound was given; its sums are kept in float64 (MPS: float32), the network in its own precision."
+    check_diffusion(d); check_choice("decoder", decoder, ("discrete", "continuous")); check_count("batch", batch)
+    discrete = d.prior((1,)).support.is_discrete
     if not callable(model): raise TypeError(f"model must be callable as model(x, t), got {type(model).__name__}")
-    x0 = to_real(x0) if isinstance(x0, Tensor) and x0.dtype == torch.uint8 else check_real("x0", x0)
+    x0 = to_real(x0) if getattr(x0, "dtype", 0) == torch.uint8 and not discrete else check_real("x0", x0)
     if x0.ndim < 2 or not x0.numel(): raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
-    if decoder == "discrete" and not d.prior((1,)).support.is_discrete: check_bytes(x0)
+    if decoder == "discrete" and not discrete: check_bytes(x0)
     like = next((p for p in model.parameters() if p.is_floating_point()), x0) if isinstance(model, nn.Module) else x0
     def ask(x, t):
-        out = model(x.to(like.dtype), t)
-        return check_real("the model's output", out).to(x.dtype) if isinstance(out, Tensor) else out
+        out = [model(a, b) for a, b in zip(x.to(like.dtype).split(batch), t.split(batch))]
+        if not all(isinstance(part, Tensor) for part in out): return None
+        return check_real("the model's output", torch.cat(out) if len(out) > 1 else out[0]).to(x.dtype)
     return x0.to(like.device, x0.dtype if like.device.type == "mps" else torch.float64), ask
 
-# %% ../nbs/06_bound.ipynb #7e43b7f5
+# %% ../nbs/06_bound.ipynb #e5061f46
 class Bound(NamedTuple):
     "The bound of each example in its three parts, nats (@eq-parts)."
     prior: Tensor # `(B,)`, L_T
@@ -69,7 +75,7 @@ class Bound(NamedTuple):
     decoder: Tensor # `(B,)`, L_0
     dims: int # numbers in one example
     total = property(lambda self: self.prior + self.steps.sum(0) + self.decoder, doc="`(B,)`, nats.")
-    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)` (@eq-bits-per-dim).")
+    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)`; a density's are in the data's own unit (@eq-bits-per-dim).")
     @property
     def budget(self):
         "`(T+1,)`: L_0, L_1, ..., L_T, each a mean over the examples in bits/dim."
@@ -140,7 +146,7 @@ def to_bits(
     "Nats of an example to bits per dimension (@eq-bits-per-dim)."
     return nats/(check_count("dims", dims)*math.log(2)) - math.log2(check_number("unit", unit, 1e-300))
 
-# %% ../nbs/06_bound.ipynb #44c2f01f
+# %% ../nbs/06_bound.ipynb #193aa836
 @torch.no_grad()
 def vlb(
     d: Diffusion, # the family and its schedule
@@ -151,9 +157,9 @@ def vlb(
     batch: int = 1024, # pairs of an example and a time in one call of the model
 ) -> Bound: # in float64, on the model's device
     "The variational bound of each example, with one draw of the noise at each t (@eq-parts)."
-    x0, ask = prepare(d, model, x0, decoder)
+    x0, ask = prepare(d, model, x0, decoder, batch)
     d, B = d.to(x0.device), len(x0)
-    pairs = torch.arange((d.schedule.T-1)*B, device=x0.device).split(check_count("batch", batch))
+    pairs = torch.arange((d.schedule.T-1)*B, device=x0.device).split(batch)
     steps = [step_terms(d, ask, x0[n % B], n//B + 2, generator=generator)[0] for n in pairs if len(n)]
     steps = torch.cat(steps).reshape(-1, B) if steps else x0.new_zeros(0, B)
     first = torch.cat([decoder_terms(d, ask, part, decoder, generator=generator)[0] for part in x0.split(batch)])
@@ -197,7 +203,7 @@ def plot_budget(
     total.legend(title="sum, bits/dim")
     return fig
 
-# %% ../nbs/06_bound.ipynb #c7fe8609
+# %% ../nbs/06_bound.ipynb #82d7821f
 def pilot(
     d: Diffusion, # the family and its schedule
     model, # callable (x, t), as from `prepare`
@@ -206,7 +212,7 @@ def pilot(
     generator: torch.Generator | None = None, # where noise is drawn
     uniform: float = 0.05, # share of the uniform law
 ) -> Tensor: # p_t, `(T+1,)`: 0 for t < 2, with sum 1
-    "How often to ask at each t (@eq-importance; Nichol 2021, section 3.3, here without a history)."
+    "How often to ask at each t (@eq-importance; Nichol 2021, eq. 18, here without a history)."
     T = d.schedule.T
     t = torch.arange(2, T+1, device=x0.device)
     pick = [(draw(x0.new_empty(T-1), generator, torch.rand)*len(x0)).long() for _ in range(rounds)]
@@ -310,7 +316,7 @@ def passes_at(
         pairs.append(torch.stack([value/share[t], control(torch.arange(len(t), device=t.device), t, xt)]))
     return less_control(*torch.stack(pairs, 1))
 
-# %% ../nbs/06_bound.ipynb #bdeece07
+# %% ../nbs/06_bound.ipynb #c1971dbf
 @torch.no_grad()
 def vlb_estimate(
     d: Diffusion, # the family and its schedule
@@ -319,9 +325,10 @@ def vlb_estimate(
     passes: int = 32, # calls of the model for each example, all included
     decoder: str = "discrete", # "discrete": bytes in [-1, 1]; "continuous": a density
     generator: torch.Generator | None = None, # where times and noise are drawn
-) -> Estimate:
+    batch: int = 1024, # examples in one call of the model
+) -> Estimate: # a density's bits are in the data's own unit
     "An unbiased estimate of the mean of `vlb(...).bits_per_dim` (@eq-importance, @eq-control)."
-    x0, ask = prepare(d, model, x0, decoder)
+    x0, ask = prepare(d, model, x0, decoder, batch)
     d, B = d.to(x0.device), len(x0)
     if B < 2: raise ValueError("x0 must hold at least 2 examples, got 1")
     rounds, used, first, rest = budget_passes(passes, d.schedule.T, B)

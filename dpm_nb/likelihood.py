@@ -7,7 +7,6 @@ __all__ = ['angle', 'probe_vectors', 'divergence', 'stops', 'path_weights', 'che
            'log_likelihood', 'log_likelihood_estimate', 'dequantise']
 
 # %% ../nbs/11_likelihood.ipynb #1a6259ee
-import math
 from itertools import pairwise
 
 import torch
@@ -73,10 +72,11 @@ def path_weights(
 ) -> Tensor: # `(N+1,)`, what the divergence at each is multiplied with; 0 at the data
     "The integral of @eq-change as a sum over the stops (@eq-pinned)."
     p, q = phi[1:-1].square(), phi[2:].square()
-    ell, n = torch.log(q/p), torch.zeros_like(phi)
+    rate = torch.where(q > p, torch.log(q/p)/(q-p).clamp(min=1e-300), 1/q)   # two stops may be one in float64
+    n = torch.zeros_like(phi)
     n[1] = 0.5
-    n[1:-1] += (q*ell/(q-p) - 1)/2
-    n[2:] += (1 - p*ell/(q-p))/2
+    n[1:-1] += (q*rate - 1)/2
+    n[2:] += (1 - p*rate)/2
     return n*phi
 
 # %% ../nbs/11_likelihood.ipynb #53c9c8ac
@@ -86,6 +86,8 @@ def check_flow(
     x0, # and for the data
 ): # x0 in float64 on the model's device, and the model in that precision
     "Raise unless `d` is Gaussian and the model's output can be differentiated with respect to x."
+    if getattr(x0, "dtype", None) == torch.uint8:
+        raise TypeError("x0 must hold real numbers, got torch.uint8: spread bytes over their intervals by dequantise")
     x0, ask = prepare(d, model, x0, "continuous")
     if not isinstance(d.prior((1,)), Normal):
         raise TypeError(f"d must be a Gaussian diffusion for a flow, got {type(d).__name__}")
@@ -119,7 +121,7 @@ def flow(
 def likelihood_draws(
     d, # a Gaussian diffusion
     model, # callable (x, t), differentiable in x; where it is a network, in eval mode
-    x0: Tensor, # data `(B, ...)`: reals, or pictures in bytes
+    x0: Tensor, # data `(B, ...)`, reals; for pictures in bytes see `dequantise`
     steps: int | None = None, # strides, in 1..T; default: T
     probes: int | None = None, # random signs at each stop, a pass backward each; None: exact, with D passes
     generator: torch.Generator | None = None, # where the signs are drawn
@@ -144,7 +146,7 @@ def likelihood_draws(
 def log_likelihood(
     d, # a Gaussian diffusion
     model, # callable (x, t), differentiable in x; where it is a network, in eval mode
-    x0: Tensor, # data `(B, ...)`: reals, or pictures in bytes
+    x0: Tensor, # data `(B, ...)`, reals; for pictures in bytes see `dequantise`
     **kwargs, # as for `likelihood_draws`: `steps`, `probes`, `generator`, `batch`
 ) -> Tensor: # `(B,)`, nats, in float64
     "log p(x_0) of each example by the probability-flow ODE (@eq-change; Y. Song 2021, eq. 39)."
@@ -155,7 +157,7 @@ def log_likelihood(
 def log_likelihood_estimate(
     d, # a Gaussian diffusion
     model, # callable (x, t), differentiable in x; where it is a network, in eval mode
-    x0: Tensor, # data `(B, ...)`: reals, or pictures in bytes
+    x0: Tensor, # data `(B, ...)`, reals; for pictures in bytes see `dequantise`
     probes: int = 4, # random signs at each stop, at least 2
     **kwargs, # as for `likelihood_draws`: `steps`, `generator`, `batch`
 ) -> tuple[Tensor, Tensor]: # nats `(B,)`, and their standard errors `(B,)`; in float64

@@ -128,7 +128,7 @@ def interval(
     value, bias, se = jackknife(f, *sets, groups=groups, generator=generator)
     if not 0 <= value < math.inf: raise ValueError(f"f must give a finite number of at least 0, got {value}")
     root, shift = math.sqrt(value), bias if unbiased else 0.
-    half = z*se/(2*root) if root else 0.
+    half = z*min(se/(2*root), math.sqrt(se)) if root else z*math.sqrt(se)
     return Interval(*(max(0., v - shift) for v in (value, max(0., root - half)**2, (root + half)**2)))
 
 # %% ../nbs/12_metrics.ipynb #f93855d1
@@ -153,7 +153,7 @@ def frechet_score(
 ) -> FrechetScore:
     "Fréchet distance of samples beside its floor, @eq-ratio; all with intervals."
     generator, (samples, train, test) = generator or rng(), check_features(samples=samples, train=train, test=test)
-    n = min(len(samples), len(train))
+    n, level = min(len(samples), len(train)), check_number("level", level, 1e-6, 1-1e-6)
     draws = torch.stack([frechet(train[torch.randint(len(train), (n,), generator=generator)], test) for _ in range(50)])
     redrawn = Interval(float(draws.mean()), *draws.quantile(draws.new_tensor([(1-level)/2, (1+level)/2])).tolist())
     samples, train = (x[torch.randperm(len(x), generator=generator)[:n]] for x in (samples, train))
@@ -208,7 +208,7 @@ class Coverage(NamedTuple):
     near: float
     bits: float
     def __str__(self):
-        return f"{self.found:.3g} modes found, {self.near:.1%} of samples near one, {self.bits:.2g} bits off"
+        return f"modes found: {self.found:.3g}, {self.near:.1%} of samples near one, {self.bits:.2g} bits off"
 
 # %% ../nbs/12_metrics.ipynb #262f1034
 def mode_coverage(

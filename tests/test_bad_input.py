@@ -92,6 +92,8 @@ MISTAKES = {
     "bound of a row": (lambda: vlb(d, silent, x[0], "continuous"), ValueError, r"x0 must have shape \(B, \.\.\.\)"),
     "bound without a diffusion": (lambda: vlb(linear(10), silent, x, "continuous"), TypeError, "d must be a diffusion"),
     "bound without a model": (lambda: vlb(d, x, x, "continuous"), TypeError, r"model must be callable as model\(x, t\), got Tensor"),
+    "bound of bits in bytes": (lambda: vlb(flips, silent, x.byte()), TypeError, "x0 must hold real numbers such as torch.float32, got torch.uint8"),
+    "path batch zero": (lambda: path_bound(d, silent, x, batch=0), ValueError, "batch must be at least 1, got 0"),
     "bound batch zero": (lambda: vlb(d, silent, x, "continuous", batch=0), ValueError, "batch must be at least 1, got 0"),
     "bound of a narrow model": (lambda: vlb(d, lambda x, t: x[:, :1], x, "continuous"), ValueError, "model must return a tensor of shape"),
     "bound of a model that returns nothing": (lambda: vlb(d, lambda x, t: None, x, "continuous"), ValueError, "model must return a tensor"),
@@ -212,6 +214,7 @@ MISTAKES = {
     "not a diffusion to sample": (lambda: list(ddpm(linear(10), silent, (2, 2))), TypeError, "d must be a diffusion such as"),
     # likelihood
     "not a diffusion to flow": (lambda: log_likelihood(linear(10), still, x), TypeError, "d must be a diffusion such as"),
+    "bytes do not flow": (lambda: log_likelihood(d, still, x.byte()), TypeError, "x0 must hold real numbers, got torch.uint8: spread bytes"),
     "coins do not flow": (lambda: log_likelihood(Coins(linear(10)), still, x), TypeError, "d must be a Gaussian diffusion for a flow, got Coins"),
     "model cut from its gradient": (lambda: log_likelihood(d, silent, x), ValueError, "model must be differentiable in x"),
     "model nan on the way": (lambda: log_likelihood(d, lambda x, t: x*nan, x), ValueError, "the model's output must be finite"),

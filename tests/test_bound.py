@@ -62,6 +62,10 @@ def test_batches_change_nothing_but_the_noise_order():
     d = GaussianDiffusion(cosine(9), "x0")
     one, many = (vlb(d, silent, points, "continuous", rng(1), batch) for batch in (10**6, 40))
     assert_close(one.steps, many.steps)
+    one, many = (path_bound(d, lambda x, t: 0.5*x, points, batch=batch) for batch in (40, 7))
+    assert_close(one, many)
+    one, many = (torch.tensor(vlb_estimate(d, silent, points, 16, "continuous", rng(1), batch)[:2]) for batch in (40, 7))
+    assert_close(one, many)
 
 
 @pytest.mark.parametrize("net, x", [(UNet(1, (8, 8)), digits()[0][:6]), (MLP(64, 16), to_real(digits()[0][:6]).flatten(1))])

@@ -90,7 +90,7 @@ MUTANTS = {
     "11: unit vectors, one too few": ("11_likelihood", "expand(D, *x.shape)", "expand(D, *x.shape)[1:]"),
     "11: signs of 0 and 1": ("11_likelihood", "< 0.5).to(x)*2 - 1", "< 0.5).to(x)"),
     "11: the first half": ("11_likelihood", "n[1] = 0.5", "n[1] = 0."),
-    "11: a sign between two stops": ("11_likelihood", "(1 - p*ell/(q-p))/2", "(1 + p*ell/(q-p))/2"),
+    "11: a sign between two stops": ("11_likelihood", "n[2:] += (1 - p*rate)/2", "n[2:] += (1 + p*rate)/2"),
     "11: Euler for Heun": ("11_likelihood", "d.predict(model, x + h*v, t).v)", "v)"),
     "11: volume gained for lost": ("11_likelihood", "total = total + w*(z.sum(", "total = total - w*(z.sum("),
     "11: a byte's interval shifted": ("11_likelihood", "generator, torch.rand) - 0.5)/127.5", "generator, torch.rand))/127.5"),
