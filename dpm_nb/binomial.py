@@ -105,7 +105,7 @@ def q_step(self:BinomialDiffusion,
 ) -> Bits:
     "q(x_t | x_{t-1}), one step of the chain (@eq-flip; Sohl-Dickstein 2015, table App.1)."
     t, s = check_state("xs", check_bits("xs", xs), t, self.schedule), self.schedule
-    return Bits(logits=at(same_odds(s.alpha, s.beta), t, xs)*(2*xs-1), validate_args=False)
+    return Bits(logits=cast(same_odds(s.alpha[t], s.beta[t]), xs)*(2*xs-1), validate_args=False)
 
 # %% ../nbs/05_binomial.ipynb #6222c614
 @patch
@@ -115,7 +115,7 @@ def q_marginal(self:BinomialDiffusion,
 ) -> Bits:
     "q(x_t | x_0), t steps at once (@eq-flip-jump)."
     t, s = check_state("x0", check_bits("x0", x0), t, self.schedule), self.schedule
-    return Bits(logits=at(same_odds(s.alpha_bar, s.beta_bar), t, x0)*(2*x0-1), validate_args=False)
+    return Bits(logits=cast(same_odds(s.alpha_bar[t], s.beta_bar[t]), x0)*(2*x0-1), validate_args=False)
 
 # %% ../nbs/05_binomial.ipynb #f8eb8dcb
 @patch
@@ -159,7 +159,8 @@ def q_posterior(self:BinomialDiffusion,
     "q(x_{t-1} | x_t, x_0) by Bayes (@eq-flip-posterior); at t=1 it is x_0."
     t, s = check_state("xt", check_bits("xt", xt), t, self.schedule), self.schedule
     x0 = check_bits("x0", check_like("x0", x0, xt))
-    now, start = at(same_odds(s.alpha, s.beta), t, xt), cast(same_odds(s.alpha_bar, s.beta_bar)[t-1], xt)
+    odds = same_odds(s.alpha[t], s.beta[t]), same_odds(s.alpha_bar[t-1], s.beta_bar[t-1])
+    now, start = (cast(o, xt) for o in odds)
     return Bits(logits=now*(2*xt-1) + start*(2*x0-1), validate_args=False)
 
 # %% ../nbs/05_binomial.ipynb #14dd4f9d

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['path_bound', 'prepare', 'Bound', 'step_terms', 'bin_log_prob', 'check_bytes', 'decoder_terms', 'to_bits', 'vlb',
-           'prior_terms', 'check_bound', 'plot_budget', 'pilot', 'LinearControl', 'less_control', 'Estimate',
-           'budget_passes', 'spread_times', 'passes_at', 'vlb_estimate', 'square_error']
+           'prior_terms', 'plot_budget', 'pilot', 'LinearControl', 'less_control', 'Estimate', 'budget_passes',
+           'spread_times', 'passes_at', 'vlb_estimate', 'square_error']
 
 # %% ../nbs/06_bound.ipynb #5c8d6ec6
 import math
@@ -74,13 +74,13 @@ class Bound(NamedTuple):
     steps: Tensor # `(T-1, B)`, L_{t-1} for t = 2..T
     decoder: Tensor # `(B,)`, L_0
     dims: int # numbers in one example
-    total = property(lambda self: self.prior + self.steps.sum(0) + self.decoder, doc="`(B,)`, nats.")
-    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)`; a density's are in the data's own unit (@eq-bits-per-dim).")
     @property
-    def budget(self):
-        "`(T+1,)`: L_0, L_1, ..., L_T, each a mean over the examples in bits/dim."
-        parts = torch.cat([self.decoder.unsqueeze(0), self.steps, self.prior.unsqueeze(0)])
-        return to_bits(parts.mean(1), self.dims)
+    def parts(self):
+        "`(T+1, B)`: L_0, L_1, ..., L_T."
+        return torch.cat([self.decoder.unsqueeze(0), self.steps, self.prior.unsqueeze(0)])
+    total = property(lambda self: self.parts.sum(0), doc="`(B,)`, nats.")
+    bits_per_dim = property(lambda self: to_bits(self.total, self.dims), doc="`(B,)`; a density's are in the data's own unit (@eq-bits-per-dim).")
+    budget = property(lambda self: to_bits(self.parts.mean(1), self.dims), doc="`(T+1,)`: mean `parts` in bits/dim.")
 
 # %% ../nbs/06_bound.ipynb #e03673dc
 def step_terms(
@@ -163,7 +163,10 @@ def vlb(
     steps = [step_terms(d, ask, x0[n % B], n//B + 2, generator=generator)[0] for n in pairs if len(n)]
     steps = torch.cat(steps).reshape(-1, B) if steps else x0.new_zeros(0, B)
     first = torch.cat([decoder_terms(d, ask, part, decoder, generator=generator)[0] for part in x0.split(batch)])
-    return check_bound(Bound(prior_terms(d, x0), steps, first, x0[0].numel()))
+    b = Bound(prior_terms(d, x0), steps, first, x0[0].numel())
+    bad = b.parts.isnan().any(1)
+    if bad.any(): raise ValueError(f"the model's output must be finite, got NaN in L_{int(bad.nonzero()[0])}")
+    return b
 
 # %% ../nbs/06_bound.ipynb #75248341
 def prior_terms(
@@ -172,15 +175,6 @@ def prior_terms(
 ) -> Tensor: # L_T, `(B,)`, nats
     "KL of the chain's end from the prior; no model takes part (@eq-parts)."
     return kl_divergence(d.q_marginal(x0, d.schedule.T), d.prior(x0.shape, x0.device)).flatten(1).sum(1)
-
-# %% ../nbs/06_bound.ipynb #8ba0d6f4
-def check_bound(
-    b: Bound, # what was computed
-) -> Bound: # the same
-    "Raise where a model's output made a term NaN; one look at the device, after all is done."
-    bad = torch.stack([b.decoder, *b.steps, b.prior]).isnan().any(1)
-    if bad.any(): raise ValueError(f"the model's output must be finite, got NaN in L_{int(bad.nonzero()[0])}")
-    return b
 
 # %% ../nbs/06_bound.ipynb #bed8e11b
 def plot_budget(
@@ -216,10 +210,9 @@ def pilot(
     T = d.schedule.T
     t = torch.arange(2, T+1, device=x0.device)
     pick = [(draw(x0.new_empty(T-1), generator, torch.rand)*len(x0)).long() for _ in range(rounds)]
-    rows = [pair for p in pick for pair in zip(p.split(1024), t.split(1024))]
-    terms = [step_terms(d, model, x0[i], times, generator=generator)[0] for i, times in rows]
+    terms = torch.stack([step_terms(d, model, x0[i], t, generator=generator)[0] for i in pick])
     rate = -d.schedule.log_snr.to(x0).diff()[1:].clamp(max=-1e-12, min=-1.)
-    square = (torch.cat(terms).reshape(rounds, -1)/rate).square().mean(0)
+    square = (terms/rate).square().mean(0)
     moment = torch.cat([x0.new_zeros(1), square.cumsum(0)])
     low, high = (t - t//4 - 5).clamp(min=0), (t + t//4 + 2).clamp(max=T-1)
     p = rate.abs()*((moment[high] - moment[low])/(high - low)).sqrt()
@@ -300,7 +293,8 @@ def spread_times(
     "Times with law p, spread over the passes and the examples (@eq-importance)."
     i = torch.arange(len(x0), device=x0.device)
     place = (i*0.6180339887498949 + draw(x0.new_empty(1), generator, torch.rand)) % 1
-    return [torch.searchsorted(p.cumsum(0), (k+place)/n).clamp(2, len(p)-1) for k in range(n)]
+    total = p.cumsum(0)
+    return [torch.searchsorted(total, (k+place)/n).clamp(2, len(p)-1) for k in range(n)]
 
 # %% ../nbs/06_bound.ipynb #f797ed02
 def passes_at(

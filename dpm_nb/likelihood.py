@@ -128,7 +128,7 @@ def likelihood_draws(
     batch: int = 1024, # examples in one call of the model
 ) -> Tensor: # `(probes, B)`, or `(1, B)`: nats, in float64
     "One estimate of log p(x_0) for each probe, or the exact one (@eq-change)."
-    x0, model = check_flow(d, model, x0)
+    check_flow(d, model, x0)
     phi, rows = angle(d.schedule).cpu(), []
     weights = path_weights(phi[stops(phi, steps)])[1:].tolist()
     probe = lambda x: probe_vectors(x, probes, generator)

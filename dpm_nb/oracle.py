@@ -53,8 +53,8 @@ class Oracle:
 
     def __call__(self, xt, t):
         "The prediction for a state `(B, ...)` at times `(B,)`, of the shape of the state."
-        t, s = check_state("xt", xt, t, self.d.schedule), self.d.schedule
-        return Prediction(self.x0(xt, t), xt, s, t, "x0").view(self.d.predicts)
+        x0, s = self.x0(xt, t), self.d.schedule
+        return Prediction(x0, xt, s, torch.as_tensor(t, device=s.beta.device), "x0").view(self.d.predicts)
 
 # %% ../nbs/07_oracle.ipynb #949d2704
 @patch
@@ -138,7 +138,7 @@ def distance(
     batch: int = 1024, # pairs of an example and a time in one call of the model
 ) -> Distance:
     "Score a model by its distance from the oracle, with one x_t for each example and time (@eq-extra)."
-    x0, ask = prepare(d, model, x0, "continuous")
+    x0, ask = prepare(d, model, x0, "continuous", batch)
     if not isinstance(oracle, Oracle) or not torch.equal(oracle.d.schedule.beta.cpu(), d.schedule.beta.cpu()):
         raise ValueError(f"oracle must be an Oracle for {d.schedule}, got one for {getattr(oracle, 'd', None)}")
     d, B, T = d.to(x0.device), len(x0), d.schedule.T

@@ -50,6 +50,15 @@ def test_an_estimate_spends_what_it_may(passes):
     assert passes - 1 < seen/40 <= passes
 
 
+@pytest.mark.parametrize("f", [vlb, path_bound, vlb_estimate])
+def test_nan_is_no_number_on_an_accelerator_either(f, monkeypatch):
+    "There values are not read in the loop, since that would wait; the last look must find what is wrong."
+    monkeypatch.setattr("dpm_nb.core.readable", lambda x: False)
+    options = {} if f is path_bound else {"decoder": "continuous"}
+    with pytest.raises(ValueError, match="the model's output must be finite, got NaN"):
+        f(GaussianDiffusion(cosine(5), "x0"), lambda x, t: x*math.nan, points, **options)
+
+
 def test_seeds_repeat():
     d = GaussianDiffusion(cosine(20), "x0")
     for f in (lambda s: vlb(d, silent, points, "continuous", rng(s)).total, lambda s: path_bound(d, silent, points, s),
