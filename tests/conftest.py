@@ -16,6 +16,10 @@ sys.path.insert(0, str(ROOT/"tools"))
 PACKAGE = ROOT/"dpm_nb"
 NOTEBOOKS = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
 CHAPTERS = [p for p in NOTEBOOKS if p.stem != "index"]
+# JupyterLab runs this one, where there is a Chromium (test_browser); a bare kernel runs the others (test_notebooks).
+IN_LAB = "03_gaussian.ipynb"
+CHROMIUM = os.environ.get("DPM_NB_CHROMIUM") or next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 NOT_COPIED = shutil.ignore_patterns(".*", "_proc", "_docs", "build", "dist", "*.egg-info", "__pycache__", "data")
 
 
@@ -52,6 +56,14 @@ def run(*command, cwd, **env):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{' '.join(map(str, command))} failed in {cwd}:\n{done.stdout[-3000:]}"
     return done.stdout
+
+
+def pytest_terminal_summary(terminalreporter):
+    "How long each notebook took, since several run at the same time."
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    took = sorted((dict(r.user_properties)["seconds"], r.nodeid) for r in reports if "seconds" in dict(r.user_properties))
+    if took: terminalreporter.section("seconds of each notebook")
+    for seconds, test in reversed(took): terminalreporter.line(f"{seconds:7.1f} s  {test}")
 
 
 @pytest.fixture

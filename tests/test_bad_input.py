@@ -7,17 +7,18 @@ import torch
 from hypothesis import given, strategies as st
 
 from dpm_nb.binomial import BinomialDiffusion, bit_oracle
-from dpm_nb.bound import path_bound, to_bits, vlb, vlb_estimate
+from dpm_nb.bound import path_bound, to_bits, vlb
 from dpm_nb.chain import GridDensity, on_grid
-from dpm_nb.core import check_time, rng
+from dpm_nb.core import rng
 from dpm_nb.data import gaussian, ring, two_bumps
+from dpm_nb.estimate import vlb_estimate
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate
 from dpm_nb.nets import MLP, UNet, time_embedding
 from dpm_nb.oracle import Oracle, distance, step_variance
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
 from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, sigmoid
-from dpm_nb.training import draw_times, fit, load_run, loss_weight, train
+from dpm_nb.training import fit, load_run, train
 
 nan, inf = float("nan"), float("inf")
 d = GaussianDiffusion(linear(10))

@@ -1,4 +1,4 @@
-"Wrong input to `data`, `metrics` and `pictures` meets one clear sentence, and never a number."
+"Wrong input to `data`, `show`, `metrics` and `features` meets one clear sentence, and never a number."
 import math
 from pathlib import Path
 
@@ -6,9 +6,11 @@ import matplotlib
 import pytest
 import torch
 
+from dpm_nb import core as C
 from dpm_nb import data as D
+from dpm_nb import features as P
 from dpm_nb import metrics as M
-from dpm_nb import pictures as P
+from dpm_nb import show as S
 
 matplotlib.use("Agg")
 NAN, INF = math.nan, math.inf
@@ -32,15 +34,20 @@ WRONG = {
     "weight without sum 1": (ValueError, "weight must be positive", lambda: D.Mixture(torch.ones(3), MEAN, COV)),
     "weight below 0": (ValueError, "weight must be positive", lambda: D.Mixture(torch.tensor([-.5, .5, 1.]), MEAN, COV)),
     "no bumps": (ValueError, "weight must be positive", lambda: D.Mixture(WEIGHT[:0], MEAN[:0], COV[:0])),
-    "other number of means": (ValueError, "mean must have shape", lambda: D.Mixture(WEIGHT, MEAN[:2], COV)),
-    "mean without K": (ValueError, "mean must have shape", lambda: D.Mixture(ONE, torch.zeros(2), EYE)),
-    "cov of other size": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.eye(3))),
-    "cov without axes": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor(1.))),
-    "cov for other K": (ValueError, "cov must have shape", lambda: D.Mixture(WEIGHT, MEAN, COV[:2])),
-    "cov not symmetric": (ValueError, "cov must be symmetric", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor([[1., .5], [0., 1.]]))),
-    "cov not positive": (ValueError, "positive definite", lambda: D.Mixture(WEIGHT, MEAN, -COV)),
-    "cov with NaN": (ValueError, "cov must be finite", lambda: D.Mixture(WEIGHT, MEAN, COV*NAN)),
-    "check_mixture": (ValueError, "weight must be positive", lambda: D.check_mixture(WEIGHT*2, MEAN, COV)),
+    "other number of means": (ValueError, "means must have shape", lambda: D.Mixture(WEIGHT, MEAN[:2], COV)),
+    "means without K": (ValueError, "means must have shape", lambda: D.Mixture(ONE, torch.zeros(2), EYE)),
+    "means that are a number": (ValueError, "means must have shape", lambda: D.Mixture(ONE, torch.tensor(1.), EYE)),
+    "no means": (TypeError, "'means'", lambda: D.Mixture(WEIGHT, covs=COV)),
+    "no weight": (TypeError, "'weight'", lambda: D.Mixture(means=MEAN, covs=COV)),
+    "weight in a table": (ValueError, "weight must have shape (K,)", lambda: D.Mixture(torch.ones(1, 1), MEAN[:1], COV[:1])),
+    "weight that is a number": (ValueError, "weight must have shape (K,)", lambda: D.Mixture(torch.tensor(1.), MEAN[:1], COV[:1])),
+    "means of integers": (TypeError, "means must hold real", lambda: D.Mixture(WEIGHT, MEAN.long(), COV)),
+    "covs of other size": (ValueError, "covs must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.eye(3))),
+    "covs without axes": (ValueError, "covs must have shape", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor(1.))),
+    "covs for other K": (ValueError, "covs must have shape", lambda: D.Mixture(WEIGHT, MEAN, COV[:2])),
+    "covs not symmetric": (ValueError, "covs must be symmetric", lambda: D.Mixture(WEIGHT, MEAN, torch.tensor([[1., .5], [0., 1.]]))),
+    "covs not positive": (ValueError, "positive definite", lambda: D.Mixture(WEIGHT, MEAN, -COV)),
+    "covs with NaN": (ValueError, "covs must be finite", lambda: D.Mixture(WEIGHT, MEAN, COV*NAN)),
     "terms at integers": (TypeError, "x must hold real", lambda: RING.terms(torch.zeros(4, 2, dtype=torch.long))),
     "log_prob in other dimension": (ValueError, "x must have shape", lambda: RING.log_prob(torch.zeros(4, 3))),
     "log_prob of a list": (TypeError, "x must be a torch.Tensor", lambda: RING.log_prob([0., 0.])),
@@ -49,14 +56,21 @@ WRONG = {
     "score of infinity": (ValueError, "x must be finite", lambda: RING.score(torch.full((1, 2), INF))),
     "sample of none": (ValueError, "n must be at least 1", lambda: RING.sample(0)),
     "sample of a half": (TypeError, "n must be a whole", lambda: RING.sample(2.5)),
+    "sample from a seed": (TypeError, "generator must be a Generator", lambda: RING.sample(5, 0)),
     "gaussian of lists": (TypeError, "mean must be", lambda: D.gaussian([0., 0.], EYE)),
     "gaussian of other size": (ValueError, "cov must have shape", lambda: D.gaussian(torch.zeros(3), EYE)),
-    "two_bumps weight 0": (ValueError, "weight must be positive", lambda: D.two_bumps(0.)),
+    "gaussian at a number": (ValueError, "mean must have shape", lambda: D.gaussian(torch.tensor(0.), EYE)),
+    "gaussian not symmetric": (ValueError, "cov must be symmetric", lambda: D.gaussian(torch.zeros(2), torch.tensor([[1., .5], [0., 1.]]))),
+    "gaussian not positive": (ValueError, "positive definite", lambda: D.gaussian(torch.zeros(2), -EYE)),
+    "two_bumps weight 1": (ValueError, "weight must be a finite", lambda: D.two_bumps(1)),
+    "two_bumps weight 0": (ValueError, "weight must be a finite", lambda: D.two_bumps(0.)),
     "two_bumps weight over 1": (ValueError, "weight must be a finite", lambda: D.two_bumps(1.5)),
+    "two_bumps out of reach": (ValueError, "gap must be", lambda: D.two_bumps(gap=1e300)),
     "two_bumps gap": (ValueError, "gap must be", lambda: D.two_bumps(gap=-1)),
     "two_bumps gap as text": (TypeError, "gap must be a real number", lambda: D.two_bumps(gap="4")),
     "ring of none": (ValueError, "k must be", lambda: D.ring(0)),
     "ring of width 0": (ValueError, "width must be", lambda: D.ring(width=0)),
+    "ring of width 1e200": (ValueError, "width must be", lambda: D.ring(width=1e200)),
     "ring of width NaN": (ValueError, "width must be", lambda: D.ring(width=NAN)),
     # data: roll and heartbeat
     "curve at integers": (TypeError, "u must hold real", lambda: D.swiss_curve(torch.arange(3))),
@@ -66,36 +80,41 @@ WRONG = {
     "roll with noise 2": (ValueError, "noise must be", lambda: D.swiss_roll(10, 2)),
     "roll with noise below 0": (ValueError, "noise must be", lambda: D.swiss_roll(10, -.1)),
     "roll with noise None": (TypeError, "noise must be", lambda: D.swiss_roll(10, None)),
+    "roll from a seed": (TypeError, "generator must be a Generator", lambda: D.swiss_roll(10, .1, 0)),
+    "heartbeat from a seed": (TypeError, "generator must be a Generator", lambda: D.heartbeat(4, 20, 5, 0)),
     "heartbeat of none": (ValueError, "n must be", lambda: D.heartbeat(0)),
     "heartbeat shorter than its period": (ValueError, "length must be at least the period", lambda: D.heartbeat(4, 3, 5)),
     "heartbeats of period 0": (ValueError, "period must be", lambda: D.heartbeats(20, 0)),
     "heartbeats of a half": (TypeError, "length must be", lambda: D.heartbeats(2.5)),
     # data: pictures
-    "to_real of reals": (TypeError, "x must be a tensor of torch.uint8", lambda: D.to_real(torch.zeros(3))),
-    "to_real of a list": (TypeError, "x must be a tensor of torch.uint8", lambda: D.to_real([0, 255])),
-    "to_uint8 of bytes": (TypeError, "x must hold real", lambda: D.to_uint8(BYTES)),
-    "to_uint8 of NaN": (ValueError, "x must be finite", lambda: D.to_uint8(torch.tensor([NAN]))),
+    "to_real of reals": (TypeError, "x must be a tensor of torch.uint8", lambda: C.to_real(torch.zeros(3))),
+    "to_real of a list": (TypeError, "x must be a", lambda: C.to_real([0, 255])),
+    "to_uint8 of bytes": (TypeError, "x must hold real", lambda: C.to_uint8(BYTES)),
+    "to_uint8 of NaN": (ValueError, "x must be finite", lambda: C.to_uint8(torch.tensor([NAN]))),
     "digits of a name": (TypeError, "train must be", lambda: D.digits("test")),
     "images unknown": (ValueError, "'mnist', 'fashion_mnist', 'cifar10', got 'MNIST'", lambda: D.images("MNIST")),
     "images of a name for train": (TypeError, "train must be", lambda: D.images("mnist", train="test")),
-    "images without a root": (TypeError, "", lambda: D.images("mnist", None)),
-    "tile of points": (ValueError, "x must have shape", lambda: D.tile(POINTS, 3)),
-    "tile of four channels": (ValueError, "C 1 or 3", lambda: D.tile(torch.zeros(2, 4, 8, 8), 3)),
-    "tile of nothing": (ValueError, "x must have shape", lambda: D.tile(BYTES[:0], 3)),
-    "tile of NaN": (ValueError, "x must be finite", lambda: D.tile(torch.full((1, 1, 2, 2), NAN), 3)),
-    "tile of integers": (TypeError, "x must hold real", lambda: D.tile(BYTES.long(), 3)),
-    "tile in no columns": (ValueError, "ncol must be", lambda: D.tile(BYTES, 0)),
-    "tile with a gap below 0": (ValueError, "gap must be", lambda: D.tile(BYTES, 2, -1)),
-    "show_images of a list": (ValueError, "x must have shape", lambda: D.show_images([1, 2])),
-    "show_images in a half column": (TypeError, "ncol must be", lambda: D.show_images(BYTES, 1.5)),
-    "show_points in three dimensions": (ValueError, "x must have shape", lambda: D.show_points(torch.zeros(4, 3))),
-    "show_points of NaN": (ValueError, "x must be finite", lambda: D.show_points(POINTS*NAN)),
+    "images of a number for download": (TypeError, "download must be", lambda: D.images("mnist", download=1)),
+    "images without a root": (TypeError, "root must be a str or Path, got None", lambda: D.images("mnist", None)),
+    "tile of points": (ValueError, "x must have shape", lambda: S.tile(POINTS, 3)),
+    "tile of four channels": (ValueError, "C 1 or 3", lambda: S.tile(torch.zeros(2, 4, 8, 8), 3)),
+    "tile of nothing": (ValueError, "x must have shape", lambda: S.tile(BYTES[:0], 3)),
+    "tile of NaN": (ValueError, "x must be finite", lambda: S.tile(torch.full((1, 1, 2, 2), NAN), 3)),
+    "tile of integers": (TypeError, "x must hold real", lambda: S.tile(BYTES.long(), 3)),
+    "tile in no columns": (ValueError, "ncol must be", lambda: S.tile(BYTES, 0)),
+    "tile with a gap below 0": (ValueError, "gap must be", lambda: S.tile(BYTES, 2, -1)),
+    "show_images of a list": (ValueError, "x must have shape", lambda: S.show_images([1, 2])),
+    "show_images in a half column": (TypeError, "ncol must be", lambda: S.show_images(BYTES, 1.5)),
+    "show_points in three dimensions": (ValueError, "x must have shape", lambda: S.show_points(torch.zeros(4, 3))),
+    "show_points of NaN": (ValueError, "x must be finite", lambda: S.show_points(POINTS*NAN)),
     "show_density on a line": (TypeError, "p must be", lambda: D.show_density(D.two_bumps())),
     "show_density of points": (TypeError, "p must be", lambda: D.show_density(POINTS)),
     "show_density of no size": (ValueError, "lim must be", lambda: D.show_density(RING, 0)),
-    "animate a picture": (TypeError, "draw must be", lambda: D.animate(BYTES, [1])),
-    "animate no frames": (ValueError, "frames must not be empty", lambda: D.animate(mean, [])),
-    "animate a number": (TypeError, "", lambda: D.animate(mean, 5)),
+    "animate a picture": (TypeError, "draw must be", lambda: S.animate(BYTES, [1])),
+    "animate no frames": (ValueError, "frames must not be empty", lambda: S.animate(mean, [])),
+    "animate on no dots": (ValueError, "dpi must be", lambda: S.animate(mean, [1], dpi=0)),
+    "animate at no pace": (ValueError, "interval must be", lambda: S.animate(mean, [1], interval=-1)),
+    "animate a number": (TypeError, "frames must be", lambda: S.animate(mean, 5)),
     # metrics: distances
     "factor of a vector": (ValueError, "cov must have shape", lambda: M.factor(ONE)),
     "factor of NaN": (ValueError, "cov must be finite", lambda: M.factor(EYE*NAN)),
@@ -137,7 +156,7 @@ WRONG = {
     "mode_coverage within radius 0": (ValueError, "radius must be", lambda: M.mode_coverage(POINTS, RING, 0)),
     "coverage_floor of no points": (ValueError, "n must be", lambda: M.coverage_floor(RING, 0)),
     "coverage_floor of points": (TypeError, "p must be a Mixture", lambda: M.coverage_floor(POINTS, 5)),
-    # pictures
+    # features
     "Classifier of one class": (ValueError, "classes must be", lambda: P.Classifier(classes=1)),
     "Classifier of half a channel": (TypeError, "channels must be", lambda: P.Classifier(.5)),
     "training on points": (ValueError, "x must have shape", lambda: P.train_classifier(POINTS, LABELS)),
@@ -234,6 +253,6 @@ def test_errors_change_nothing(tmp_path):
 def test_data_does_not_load_what_it_may_not_need():
     import subprocess
     import sys
-    code = "import sys, dpm_nb.pictures; print([m for m in ('torchvision', 'matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
+    code = "import sys, dpm_nb.features, dpm_nb.show; print([m for m in ('torchvision', 'matplotlib', 'sklearn', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(D.__file__).parents[1], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout

@@ -7,17 +7,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
-from conftest import NBS, ROOT, cells
+from conftest import CHROMIUM, IN_LAB, NBS, ROOT, cells
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
-NOTEBOOK = "03_gaussian.ipynb"
 TOKEN = "reader"
 IDLE = "Python 3 (ipykernel) | Idle"
-BROWSER = os.environ.get("DPM_NB_CHROMIUM") or next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
 SETTINGS = {
@@ -28,13 +26,15 @@ SETTINGS = {
 PROMPTS = """cells => cells.filter(c => c.querySelector('.cm-content')?.textContent.trim())
                    .map(c => c.querySelector('.jp-InputPrompt').textContent.trim())"""
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason="No Chromium on PATH; DPM_NB_CHROMIUM can name one")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="No Chromium on PATH; DPM_NB_CHROMIUM can name one")
 
 
 @pytest.fixture
 def lab(tmp_path):
     "JupyterLab on a copy of nbs/ and the address of the notebook in it."
     shutil.copytree(NBS, tmp_path/"nbs", ignore=shutil.ignore_patterns(".*", "data"))
+    files = lambda: {str(p.relative_to(tmp_path)) for p in (tmp_path/"nbs").rglob("*") if ".ipynb_checkpoints" not in p.parts}
+    before = files()
     for name, values in SETTINGS.items():
         path = tmp_path/"settings"/"@jupyterlab"/f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,16 +57,18 @@ def lab(tmp_path):
             except OSError: time.sleep(0.5)
             else: break
         else: pytest.fail(f"JupyterLab did not answer in a minute:\n{log.read_text()}")
-        yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}?token={TOKEN}"
+        yield f"http://127.0.0.1:{port}/lab/tree/{IN_LAB}?token={TOKEN}"
     finally:
         server.terminate()
         server.wait(30)
+    left = {name for name in files() - before if not name.startswith(str(Path("nbs")/"data"))}
+    assert not left, f"{IN_LAB} leaves {', '.join(sorted(left))} behind"
 
 
 @pytest.fixture
 def page(tmp_path):
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(60_000)
         yield page
@@ -78,7 +80,7 @@ def see_no_error(page):
     dialog = page.locator(".jp-Dialog")
     assert not dialog.count(), f"JupyterLab asks:\n{dialog.first.inner_text()}"
     errors = page.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
-    assert not errors.count(), f"{NOTEBOOK} shows an error:\n{errors.first.inner_text()}"
+    assert not errors.count(), f"{IN_LAB} shows an error:\n{errors.first.inner_text()}"
 
 
 def settled(page, pictures):
@@ -101,7 +103,7 @@ def run_all(page):
         prompts = page.locator(".jp-CodeCell").evaluate_all(PROMPTS)
         if prompts and all(p.strip("[]:").isdigit() for p in prompts): return prompts
         time.sleep(1)
-    pytest.fail(f"{NOTEBOOK} was not through after five minutes: {prompts}")
+    pytest.fail(f"{IN_LAB} was not through after five minutes: {prompts}")
 
 
 def test_slider_moves_the_picture(lab, page):
@@ -109,8 +111,8 @@ def test_slider_moves_the_picture(lab, page):
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.get_by_text(IDLE).wait_for()
     prompts = run_all(page)
-    count = sum(1 for c in cells(NBS/NOTEBOOK, "code") if c.source.strip())
-    assert len(prompts) == count, f"{len(prompts)} cells ran, {NOTEBOOK} has {count}"
+    count = sum(1 for c in cells(NBS/IN_LAB, "code") if c.source.strip())
+    assert len(prompts) == count, f"{len(prompts)} cells ran, {IN_LAB} has {count}"
 
     cell = page.locator(".jp-CodeCell", has=page.locator(".widget-slider .widget-label", has_text="t")).last
     slider = cell.locator(".widget-slider", has=page.locator(".widget-label", has_text="t")).first

@@ -1,6 +1,7 @@
 "The site: every exported name has its documentation, README.md is what the index says, Quarto finds its settings."
 import ast
 import os
+import re
 import shutil
 
 import pytest
@@ -44,6 +45,14 @@ def test_every_exported_name_is_shown(module, site):
         assert f"show_doc({name})" in shown, f"{page.name} has no show_doc({name})"
         text = "".join(o.get("data", {}).get("text/markdown", "") for o in shown[f"show_doc({name})"])
         assert name.split(".")[-1] in text, f"{page.name}: show_doc({name}) shows nothing of it"
+        source = re.compile(rf"https://github\.com/[\w/.-]+/dpm_nb/{module}\.py#L\d+")
+        assert source.search(text), f"{page.name}: show_doc({name}) has no link to the source; install the project anew (setup.py's entry point)"
+
+
+def test_symbols_in_prose_are_links(site):
+    text = "\n".join(c.source for m in MODULES for c in cells(site/"_proc"/MODULES[m].name, "markdown"))
+    links = set(re.findall(r"\[`[\w.]+`\]\(([^)]+)\)", text))
+    assert len(links) > 30, f"The pages' prose links to {len(links)} symbols of the package"
 
 
 def test_settings_of_the_site(site):
@@ -68,5 +77,7 @@ def test_readme_is_made_from_the_index():
 def test_quarto_renders_a_page(site):
     run("quarto", "render", "00_core.ipynb", cwd=site/"_proc")
     page = (site/"_proc"/"_docs"/"core.html").read_text(encoding="utf-8")
-    assert "<h1 class=\"title\">Core</h1>" in page, "The rendered page lacks its title"
-    assert "check_time" in page, "The rendered page lacks its functions"
+    title = cells(NBS/"00_core.ipynb", "markdown")[0].source.splitlines()[0].removeprefix("# ")
+    assert f"<h1 class=\"title\">{title}</h1>" in page, "The rendered page lacks its title"
+    lost = [name for name in documented("core") if name not in page]
+    assert not lost, f"The rendered page lacks {', '.join(lost)}"

@@ -1,5 +1,6 @@
 "Schedules against 50-digit arithmetic, and laws that hold for any beta."
 import warnings
+from functools import partial
 
 import mpmath as mp
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 from torch.testing import assert_close
 
 from dpm_nb.core import at
-from dpm_nb.gaussian import posterior_terms
-from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, schedules, sigmoid
+from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, schedules, sigmoid
 
 CAP = mp.mpf(999)/1000
 
@@ -44,6 +45,14 @@ def reference(beta):
     return zip(*rows)
 
 
+def posterior(s):
+    "Weights of x_t and of x_0 in the posterior's mean, and its variance, for t = 1..T."
+    one, t = torch.ones(s.T, 1, dtype=torch.float64), torch.arange(1, s.T+1)
+    d = GaussianDiffusion(s, "x0")
+    x0, xt = d.q_posterior(0*one, one, t), d.q_posterior(one, 0*one, t)
+    return xt.mean.flatten(), x0.mean.flatten(), xt.variance.expand_as(one).flatten()
+
+
 def worst(got, want):
     "The largest relative error; where the truth is 0 (log SNR half-way, the variance at t=1), the absolute one must be a thousand times smaller."
     error = lambda g, w: 0 if g == w else abs(mp.mpf(g)-w)/(abs(w) if abs(w) > 1e-40 else 1e-3)
@@ -58,7 +67,7 @@ def test_twelve_digits(name, T):
         s = schedules[name](T)
         want = reference({"linear": beta_linear, "cosine": beta_cosine, "sigmoid": beta_sigmoid,
                           "inverse_time": beta_inverse_time}[name](T))
-        got = s.alpha, s.alpha_bar, s.beta_bar, posterior_terms(s, torch.arange(1, T+1))[2], s.log_snr
+        got = s.alpha, s.alpha_bar, s.beta_bar, posterior(s)[2], s.log_snr
         for what, g, w in zip(("alpha", "alpha_bar", "1-alpha_bar", "posterior variance", "log SNR"), got, want):
             assert worst(g[-T:], w) < 1e-12, what
 
@@ -79,7 +88,7 @@ def test_laws_for_any_beta(beta):
     assert_close(s.alpha_bar[1:], s.alpha_bar[:-1]*s.alpha[1:], rtol=1e-9, atol=1e-300)
     assert_close(s.alpha_bar + s.beta_bar, torch.ones(T+1, dtype=torch.float64), rtol=1e-15, atol=1e-15)
     assert_close(s.log_snr.sigmoid(), s.alpha_bar, rtol=1e-12, atol=1e-300)
-    w_t, w_0, var = posterior_terms(s, torch.arange(1, T+1))
+    w_t, w_0, var = posterior(s)
     assert var[0] == 0 and w_t[0] == 0 and abs(w_0[0] - 1) < 1e-15
     assert (var >= 0).all() and (var <= s.beta[1:]*(1+1e-12)).all()
 
@@ -106,3 +115,78 @@ def test_the_warning_comes_when_the_prior_is_not_reached_and_only_then():
         for make in schedules.values():
             for T in (1, 4, 100, 1000): make(T)
         Schedule([0.05]*100)
+
+
+schedules_that_stop_early = {
+    "Schedule": lambda: Schedule([0.01]*100),
+    "linear": lambda: linear(100, 0.01, 2.),
+    "make_schedule": lambda: make_schedule("short", 100),
+}
+
+
+@pytest.mark.parametrize("name", schedules_that_stop_early)
+def test_the_warning_points_at_the_callers_line(name, monkeypatch):
+    monkeypatch.setitem(schedules, "short", partial(linear, start=0.01, end=2.))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        schedules_that_stop_early[name]()
+    places = [(w.filename, w.lineno) for w in caught]
+    assert places == [(__file__, schedules_that_stop_early[name].__code__.co_firstlineno)]
+
+
+def test_every_kind_of_numbers_makes_the_same_schedule():
+    import numpy as np
+    want = [0., 0.1, 0.2, 1.]
+    beta = np.array([0.1, 0.2, 1.])
+    given = beta, beta[::-1].copy()[::-1], list(beta), tuple(beta.tolist()), torch.tensor(beta), torch.tensor(beta, requires_grad=True), list(torch.tensor(beta))
+    for beta in given: assert Schedule(beta).beta.tolist() == want
+    single = torch.tensor([0.1, 0.2, 1.])
+    assert Schedule(single).beta[1:].tolist() == single.tolist(), "every digit there is"
+    assert not any(v.requires_grad for v in vars(Schedule(given[5])).values() if isinstance(v, torch.Tensor))
+
+
+def test_a_schedule_takes_no_part_in_what_the_caller_does_later():
+    beta = torch.tensor([0.5, 0.999], dtype=torch.float64)
+    s = Schedule(beta)
+    beta.fill_(0.1)
+    assert s.beta.tolist() == [0., 0.5, 0.999]
+
+
+class Named(Schedule):
+    def __init__(self, beta, colour):
+        super().__init__(beta)
+        self.colour, self.extra = colour, torch.ones(2)
+
+
+def test_to_copies_and_a_subclass_survives():
+    s = Named([0.5, 0.999], "red")
+    for device in ("cpu", "meta", "mps", torch.device("cpu")):
+        moved = s.to(device)
+        assert type(moved) is Named and moved is not s and (moved.colour, moved.T, moved.prior_bits) == ("red", 2, s.prior_bits)
+        where = "cpu" if str(device) == "mps" else str(device)
+        assert {v.device.type for v in vars(moved).values() if isinstance(v, torch.Tensor)} == {where}
+    assert s.beta.device.type == "cpu"
+    with pytest.raises(RuntimeError): s.to("pocket")
+
+
+def test_only_schedules_of_a_known_name_and_of_numbers_that_can_be():
+    mistakes = {"name must be one of 'linear', 'cosine', 'sigmoid', 'inverse_time', got 'quadratic'": lambda: make_schedule("quadratic"),
+                "name must be one of .*, got 3": lambda: make_schedule(3), "name must be a str, got 3": lambda: Schedule([0.999], 3),
+                r"beta must hold real numbers in \(0, 1\], got 'linear'": lambda: Schedule("linear"),
+                r"beta must hold real numbers in \(0, 1\], got None": lambda: Schedule(None),
+                r"beta must hold real numbers in \(0, 1\], got \[\[0.1\], \[0.1, 0.2\]\]": lambda: Schedule([[0.1], [0.1, 0.2]]),
+                r"beta must hold real numbers in \(0, 1\], got \[1j\]": lambda: Schedule([1j]),
+                r"beta must have shape \(T,\) with T >= 1, got \(\)": lambda: Schedule(0.5),
+                "end must be a finite number in": lambda: sigmoid(10, 1, 1), "tau must be a finite number in": lambda: sigmoid(10, tau=0.05)}
+    for message, mistake in mistakes.items():
+        with pytest.raises((ValueError, TypeError), match=message): mistake()
+
+
+def test_extreme_arguments_make_a_schedule_or_one_clear_sentence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for make in (lambda: linear(3, 1e-300, 1e300), lambda: cosine(3, 1e18), lambda: cosine(3, 1e300), lambda: cosine(1, 0.),
+                     lambda: sigmoid(3, -50, 50, 0.1), lambda: sigmoid(3, 49, 50, 0.1), lambda: sigmoid(1, -50, -49.9, 1e9)):
+            try: beta = make().beta[1:]
+            except ValueError as e: assert "beta must lie in" in str(e)
+            else: assert ((beta > 0) & (beta <= 0.999)).all()
