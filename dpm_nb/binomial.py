@@ -41,7 +41,7 @@ class Bits(Bernoulli):
 # %% ../nbs/05_binomial.ipynb #d8b48332
 @register_kl(Bits, Bits)
 def kl_bits(
-    p: Bits,
+    p: Bits, # of any shape
     q: Bits, # of a shape that broadcasts
 ) -> Tensor: # in nats, of each bit
     "KL(p || q) without cancellation and without NaN (@eq-kl-bits)."
@@ -51,24 +51,29 @@ def kl_bits(
         a, b, d = u.sigmoid(), v.sigmoid(), logsigmoid(v) - logsigmoid(u)
         near = d.abs() < 1
         small = d.where(near, 0)
-        total = total + (a*(small.expm1() - small)).where(near, b - a - (a*d).where(a > 0, 0))
+        far = b - a - (a*d).where(a > 0, 0)
+        total = total + (a*(small.expm1() - small)).where(near, far)
     return total
 
 # %% ../nbs/05_binomial.ipynb #615dd2e8
 class BinomialDiffusion(Family):
-    "The chain for bits, with the Gaussian one's methods (@eq-flip; Sohl-Dickstein 2015, App. 1)."
+    "The chain for bits, with the Gaussian's methods (@eq-flip; Sohl-Dickstein 2015)."
     discrete = True # a state holds 0 and 1 alone
     weights = "simple", "bound"
     @door
     def __init__(self,
         schedule: Schedule, # beta_1..beta_T
-        predicts: Literal["logit", "x0"] = "logit", # log-odds that a bit of x0 is 1; probability
+        predicts: Literal["logit", "x0"] = "logit", # log-odds or probability of a 1 in x0
     ):
         self.schedule, self.predicts = schedule, predicts
 
-    def __repr__(self): return f"{type(self).__name__}({self.schedule}, {self.predicts!r})"
+    def __repr__(self):
+        return f"{type(self).__name__}({self.schedule}, {self.predicts!r})"
 
-    def states(self, x, name="data"): # data `(B, ...)`; what it is called in an error
+    def states(self,
+        x: Tensor, # data `(B, ...)`
+        name: str = "data", # what they are called in an error
+    ) -> Tensor: # the same
         "Data as states of the chain; raise unless they hold 0 and 1 alone."
         return check_bits(name, x)
 
@@ -87,7 +92,7 @@ def q_step(self:BinomialDiffusion,
     xs: BitState, # x_{t-1}, `(B, ...)` of 0 and 1
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "q(x_t | x_{t-1}), one step of the chain (@eq-flip; Sohl-Dickstein 2015, table App.1)."
+    "q(x_t | x_{t-1}), one step (@eq-flip; Sohl-Dickstein 2015, table App.1)."
     s = self.schedule
     same = cast(same_odds(s.alpha[t], s.beta[t]), xs)
     return Bits(logits=same*(2*xs-1), validate_args=False)
@@ -135,7 +140,8 @@ def prior(self:BinomialDiffusion,
     dtype=None, # default: float32
 ) -> Bits:
     "p(x_T), where generation starts (@eq-coins)."
-    return Bits(logits=torch.zeros(shape, device=device, dtype=dtype), validate_args=False)
+    zero = torch.zeros(shape, device=device, dtype=dtype)
+    return Bits(logits=zero, validate_args=False)
 
 # %% ../nbs/05_binomial.ipynb #f2964cf9
 @patch
@@ -153,9 +159,9 @@ def q_posterior(self:BinomialDiffusion,
 
 # %% ../nbs/05_binomial.ipynb #14dd4f9d
 def mean_terms(
-    s: Schedule,
+    s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T, any shape
-) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t and x_0, constant: float64, shape of `t`
+) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t, of x_0, constant; float64, as `t`
     "The posterior's mean is linear in both bits (@eq-mixture-terms)."
     kept, lost, total = s.alpha_bar[t-1], s.beta_bar[t-1], 1 + s.alpha_bar[t]
     w_t = s.alpha[t]*lost*(1+kept)/s.beta_bar[t]/total
@@ -164,7 +170,7 @@ def mean_terms(
 
 # %% ../nbs/05_binomial.ipynb #03260531
 class BitPrediction(NamedTuple):
-    "What a model says of a state: the probability that each bit of x_0 is 1, and its log-odds."
+    "What a model says of x_0: the probability that each bit is 1, and its log-odds."
     x0: Tensor # `(B, ...)` in [0, 1]
     logits: Tensor # likewise, infinite where the model is certain
 
@@ -189,7 +195,7 @@ def p_step(self:BinomialDiffusion,
     xt: BitState, # the state `(B, ...)`, 0 and 1
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "p_theta(x_{t-1} | x_t): the posteriors, mixed as the model believes (@eq-mixture-step)."
+    "p_theta(x_{t-1} | x_t): the posteriors, mixed as the model says (@eq-mixture-step)."
     belief = self.predict(model, xt, t).logits
     w_t, w_0, c = (cast(w, xt) for w in mean_terms(self.schedule, t))
     one = torch.logaddexp((c + w_t*xt).log(), w_0.log() + logsigmoid(belief))
@@ -251,9 +257,9 @@ def loss(self:BinomialDiffusion,
 # %% ../nbs/05_binomial.ipynb #c71a134b
 @door
 def bit_oracle(
-    d: BinomialDiffusion,
+    d: BinomialDiffusion, # the chain
     rows: BitState, # `(K, ...)`, all that the data can be, 0 and 1
-    weight: Real | None = None, # `(K,)` their shares up to a factor, none below 0; default: equal
+    weight: Real | None = None, # `(K,)`, shares up to a factor; default: equal
 ): # a model (x, t) that speaks as `d.predicts` says
     "The exact denoiser of a finite set of data: Bayes over its rows (@eq-rows)."
     weight = rows.new_ones(len(rows)) if weight is None else weight
@@ -268,5 +274,6 @@ def bit_oracle(
         r, w = rows.to(sign.device), share.to(sign.device)
         post = (w + at(odds, t, sign)*(sign @ r.T)).softmax(1)
         one, zero = post @ r, post @ (1-r)
-        return (one if d.predicts == "x0" else one.log() - zero.log()).to(x).reshape(x.shape)
+        out = one if d.predicts == "x0" else one.log() - zero.log()
+        return out.to(x).reshape(x.shape)
     return model

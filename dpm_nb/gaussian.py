@@ -22,15 +22,15 @@ from .schedule import Schedule
 
 # %% ../nbs/03_gaussian.ipynb #9a3227fe
 class GaussianDiffusion(Family):
-    "The Gaussian chain: each equation of this chapter is a method, times run over 1..T (@eq-step)."
+    "The Gaussian chain; each equation of this chapter is a method, t in 1..T (@eq-step)."
     discrete = False # a state takes any real value
     weights = "simple", "bound", "min_snr"
     @door
     def __init__(self,
         schedule: Schedule, # beta_1..beta_T
-        predicts: Literal["eps", "x0", "v", "score", "u"] = "eps", # what the model's output means
+        predicts: Literal["eps", "x0", "v", "score", "u"] = "eps", # what the output means
         variance: Literal["beta", "posterior", "learned"] = "beta", # of a step back
-        clip: Range | None = None, # the range of the data, if it has one: x0_hat is clamped to it
+        clip: Range | None = None, # the range of the data, for x0_hat; default: none
     ):
         self.schedule, self.predicts = schedule, predicts
         self.variance, self.clip = variance, clip
@@ -102,10 +102,10 @@ def prior(self:GaussianDiffusion,
 
 # %% ../nbs/03_gaussian.ipynb #7b0a1dbb
 def posterior_terms(
-    s: Schedule,
+    s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T, any shape
-) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t and of x_0, variance: float64, shape of `t`
-    "The two weights in the posterior's mean, and its variance (@eq-posterior; Ho 2020, eq. 7)."
+) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t, of x_0, variance; float64, as `t`
+    "The weights in the posterior's mean, its variance (@eq-posterior; Ho 2020, eq. 7)."
     kept, added = s.beta_bar[t-1]/s.beta_bar[t], s.beta[t]/s.beta_bar[t]
     return s.alpha[t].sqrt()*kept, s.alpha_bar[t-1].sqrt()*added, kept*s.beta[t]
 
@@ -117,17 +117,20 @@ def q_posterior(self:GaussianDiffusion,
     x0: Like, # the data, of the same shape
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "q(x_{t-1} | x_t, x_0) by Bayes (@eq-bayes, @eq-posterior); at t=1 it is x_0 with variance 0."
+    "q(x_{t-1} | x_t, x_0) (@eq-bayes, @eq-posterior); at t=1 it is x_0 with variance 0."
     w_t, w_0, var = (cast(w, xt) for w in posterior_terms(self.schedule, t))
     return Normal(w_t*xt + w_0*x0, var.sqrt(), validate_args=False)
 
 # %% ../nbs/03_gaussian.ipynb #7869b905
 class View(NamedTuple):
-    "What a network may predict (@eq-view-list), with a = sqrt(alpha_bar), b = sqrt(1 - alpha_bar)."
+    "What a network may predict; a^2 is alpha_bar, b^2 is 1 - alpha_bar (@eq-view-list)."
     target: Callable # (a, b, x0, eps) -> what the output should be
-    scale: Callable = lambda a, b: 1. # what an error of the output is multiplied with in the loss
+    scale: Callable = lambda a, b: 1. # the loss multiplies an output's error with it
 
-    def terms(self, a, b):
+    def terms(self,
+        a, # sqrt(alpha_bar), any shape
+        b, # sqrt(1 - alpha_bar), of the same shape
+    ): # (p, q)
         "The numbers p and q of the view p x_0 + q eps."
         return self.target(a, b, 1., 0.), self.target(a, b, 0., 1.)
 
@@ -155,13 +158,21 @@ def view_terms(
 # %% ../nbs/03_gaussian.ipynb #980d3401
 class Prediction:
     "One network output, seen as `x0`, `eps`, `v`, `score` or `u` (@eq-views)."
-    def __init__(self, out, xt, schedule, t, predicts, place=None):
-        self.out, self.xt, self.predicts = out, xt, predicts
+    def __init__(self,
+        out: Tensor, # the network's output `(B, ...)`
+        xt: Tensor, # the state, of the same shape
+        schedule: Schedule, # the noise schedule
+        t: int | Tensor, # in 1..T, one or `(B,)`
+        predicts: str, # what the output means, a key of `VIEWS`
+        place: Tensor | None = None, # a learned variance's: posterior 0, beta 1
+    ):
+        self.out, self.xt, self.predicts, self.place = out, xt, predicts, place
         self.roots = schedule.alpha_bar[t].sqrt(), schedule.beta_bar[t].sqrt()
-        self.place = place # (0..1) of a learned variance between posterior and beta, else None
 
-    def view(self, name): # a key of `VIEWS`
-        "The prediction in other words, of the shape of the state."
+    def view(self,
+        name: str, # a key of `VIEWS`
+    ) -> Tensor: # of the shape of the state
+        "The prediction in other words."
         if name == self.predicts: return self.out
         c, k = view_terms(name, self.predicts, *self.roots)
         return cast(c, self.xt)*self.xt + cast(k, self.xt)*self.out
@@ -175,7 +186,7 @@ def outputs(self:GaussianDiffusion,
     model, # callable (x, t), or a `Network`
     xt: Tensor, # the state `(B, C, ...)`
     t: int | Tensor, # in 1..T, one or `(B,)`
-) -> tuple[Tensor, Tensor | None]: # the prediction, and the place of a learned variance in 0..1
+) -> tuple[Tensor, Tensor | None]: # the prediction; a learned variance's place in 0..1
     "What the model gives; where the variance is learned, it gives twice the channels."
     if self.variance != "learned": return as_network(model)(xt, t), None
     out, place = as_network(model)(xt, t, outputs=2).chunk(2, dim=1)
@@ -185,7 +196,7 @@ def outputs(self:GaussianDiffusion,
 @patch
 @door
 def predict(self:GaussianDiffusion,
-    model: Model, # callable (x, t) -> tensor like x; twice the channels for a learned variance
+    model: Model, # callable (x, t) -> like x; for a learned variance, twice the channels
     xt: State, # the state `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Prediction:
@@ -197,24 +208,25 @@ def predict(self:GaussianDiffusion,
 
 # %% ../nbs/03_gaussian.ipynb #ef21237c
 def reverse_var(
-    s: Schedule,
+    s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T
     variance: str, # "beta", "posterior" or "learned"
-    place: Tensor | None = None, # for "learned": 0 is the posterior's, 1 is beta; `(B, ...)`
+    place: Tensor | None = None, # `(B, ...)`, learned: 0 is the posterior's, 1 is beta
 ) -> Tensor: # float64 of the shape of `t`, or as `place`
     "Variance of a step back (@eq-reverse; learned: Nichol 2021, eq. 15)."
     if variance == "beta": return s.beta[t]
     if variance == "posterior": return posterior_terms(s, t)[2]
-    low = decoder_var(s, t)
-    return torch.exp(place*cast(s.beta[t].log(), place) + (1-place)*cast(low.log(), place))
+    high, low = (cast(v.log(), place) for v in (s.beta[t], decoder_var(s, t)))
+    return torch.exp(place*high + (1-place)*low)
 
 # %% ../nbs/03_gaussian.ipynb #556a1e2e
 def decoder_var(
-    s: Schedule,
+    s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T
 ) -> Tensor: # float64 of the shape of `t`, above 0
-    "The posterior's variance, and at t=1, where that is 0, the one of t=2 (Nichol 2021, eq. 15)."
-    return posterior_terms(s, torch.as_tensor(t).clamp(min=2))[2] if s.T > 1 else s.beta[t]
+    "The posterior's variance; at t=1, where it is 0, that of t=2 (Nichol 2021, eq. 15)."
+    if s.T == 1: return s.beta[t]
+    return posterior_terms(s, torch.as_tensor(t).clamp(min=2))[2]
 
 # %% ../nbs/03_gaussian.ipynb #ab78f6e7
 @patch
@@ -224,7 +236,7 @@ def p_step(self:GaussianDiffusion,
     xt: State, # the state `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "p_theta(x_{t-1} | x_t): the posterior at the model's x0 (@eq-reverse; Ho 2020, eq. 11)."
+    "p_theta(x_{t-1} | x_t): the posterior at x0_hat (@eq-reverse; Ho 2020, eq. 11)."
     told, (w_t, w_0, _) = self.predict(model, xt, t), posterior_terms(self.schedule, t)
     var = reverse_var(self.schedule, t, self.variance, told.place)
     std = cast(var.sqrt(), xt) if told.place is None else var.sqrt()
@@ -252,8 +264,9 @@ def denoiser(self:GaussianDiffusion,
     "The model's x0 with coefficients computed once, on the host (@eq-views)."
     s, net = self.schedule.to("cpu"), as_network(model)
     times = torch.arange(1, s.T+1) if times is None else torch.as_tensor(times)
-    terms = view_terms("x0", self.predicts, s.alpha_bar[times].sqrt(), s.beta_bar[times].sqrt())
-    rows = dict(zip(times.tolist(), torch.stack(terms, 1).tolist()))
+    a, b = s.alpha_bar[times].sqrt(), s.beta_bar[times].sqrt()
+    terms = torch.stack(view_terms("x0", self.predicts, a, b), 1)
+    rows = dict(zip(times.tolist(), terms.tolist()))
     def denoise(x, t):
         out, place = self.outputs(net, x, t)
         x0 = torch.add(rows[t][0]*x, out, alpha=rows[t][1])
@@ -265,7 +278,7 @@ def denoiser(self:GaussianDiffusion,
 def reverse(self:GaussianDiffusion,
     model, # callable (x, t), or a `Network`
 ): # function (x_t, t, generator=None, eps=None) -> x_{t-1}, with `t` an int
-    "A draw from p_theta(x_{t-1} | x_t), coefficients ready (@eq-reverse); no noise at t=1."
+    "A fast draw from p_theta(x_{t-1} | x_t), which at t=1 is its mean (@eq-reverse)."
     s, denoise = self.schedule.to("cpu"), self.denoiser(model)
     w_t, w_0, var = (w.tolist() for w in posterior_terms(s, torch.arange(s.T+1)))
     var = s.beta.tolist() if self.variance == "beta" else var
@@ -285,8 +298,10 @@ def step_variance(self:GaussianDiffusion,
 ) -> Tensor: # float64 of the shape of `t`
     "The width of a step back; at t=1 the decoder's (@eq-reverse)."
     if self.variance == "learned":
-        raise ValueError("variance must be 'beta' or 'posterior' to be known, got 'learned'")
-    return self.schedule.beta[t] if self.variance == "beta" else decoder_var(self.schedule, t)
+        raise ValueError("variance must be 'beta' or 'posterior' to be known, "
+                         "got 'learned'")
+    if self.variance == "beta": return self.schedule.beta[t]
+    return decoder_var(self.schedule, t)
 
 # %% ../nbs/03_gaussian.ipynb #8b40fe62
 @patch
@@ -332,13 +347,14 @@ def loss(self:GaussianDiffusion,
     generator: torch.Generator | None = None, # where it is drawn
     weight: Literal["simple", "bound", "min_snr"] = "simple", # which errors count
 ) -> Tensor: # `(B,)`
-    "Algorithm 1's squared error of each example, a mean over its numbers (@eq-simple, @eq-weights)."
+    "Algorithm 1's squared error, a mean over an example (@eq-simple, @eq-weights)."
     s, eps, view = self.schedule, noise_like(x0, eps, generator), VIEWS[self.predicts]
     a, b = at(s.alpha_bar.sqrt(), t, x0), at(s.beta_bar.sqrt(), t, x0)
     xt = a*x0 + b*eps
     out, place = self.outputs(model, xt, t)
+    if place is not None and weight == "bound":
+        return s.T*self.variance_loss(out, place, xt, x0, t)
     error = view.scale(a, b)*(out - view.target(a, b, x0, eps))
-    if place is not None and weight == "bound": return s.T*self.variance_loss(out, place, xt, x0, t)
     square = per_example(error.square()).mean(1)
     if weight != "simple": square = square*self.loss_weight(t, weight).to(square)
     if place is None: return square
@@ -355,4 +371,5 @@ def variance_loss(self:GaussianDiffusion,
 ) -> Tensor: # `(B,)`, nats for each number
     "What a learned variance minimises: the step's cross-entropy (Nichol 2021, eq. 16)."
     both = torch.cat([out, 2*place-1], 1)
-    return cross_entropy(self.q_posterior(xt, x0, t), self.p_step(lambda x, t: both, xt, t))
+    p = self.p_step(lambda x, t: both, xt, t)
+    return cross_entropy(self.q_posterior(xt, x0, t), p)
