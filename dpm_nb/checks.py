@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Count', 'Seed', 'Number', 'Share', 'Positive', 'Range', 'Shape', 'Model', 'Time', 'Real', 'Examples', 'State',
-           'BitState', 'Like', 'Noise', 'BitLike', 'UnitNoise', 'INSIDE', 'Visit', 'looked_at', 'shown', 'check_count',
-           'check_number', 'check_range', 'check_choice', 'check_kind', 'check_model', 'check_shape', 'check_real',
-           'check_state', 'check_examples', 'check_bits', 'check_like', 'check_noise', 'check_time', 'at_least',
-           'between', 'check_of', 'Inside', 'steps_inside', 'door', 'warn']
+           'BitState', 'Like', 'Noise', 'BitLike', 'UnitNoise', 'FREE', 'INSIDE', 'Visit', 'looked_at', 'shown',
+           'check_count', 'check_number', 'check_range', 'check_choice', 'check_kind', 'check_model', 'check_shape',
+           'check_real', 'check_state', 'check_examples', 'check_bits', 'check_like', 'check_noise', 'check_time',
+           'at_least', 'between', 'check_of', 'Inside', 'steps_inside', 'door', 'warn']
 
 # %% ../nbs/90_checks.ipynb #e18cc749
 import functools
@@ -54,8 +54,8 @@ def shown(
     value: Any, # what the caller gave
 ) -> str: # in a few characters
     "A value as an error's sentence names it."
-    plain = value is None or isinstance(value, (str, bool, int, float, list, tuple))
-    return repr(value)[:80] if plain else type(value).__name__
+    plain = type(None), str, bool, int, float, list, tuple
+    return repr(value)[:80] if isinstance(value, plain) else type(value).__name__
 
 # %% ../nbs/90_checks.ipynb #e231b42c
 def check_count(
@@ -149,9 +149,9 @@ def check_shape(
 ) -> tuple[int, ...]: # the same sizes
     "Raise unless `value` is a shape (B, ...) with at least two axes."
     if not isinstance(value, (tuple, list)) or len(value) < 2:
-        wanted = f"{name} must be (B, ...) with at least two axes, such as (16, 2)"
-        raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
-            f"{wanted}, got {shown(value)}")
+        kind = ValueError if isinstance(value, (tuple, list)) else TypeError
+        raise kind(f"{name} must be (B, ...) with at least two axes, such as (16, 2), "
+                   f"got {shown(value)}")
     return tuple(check_count(name, n) for n in value)
 
 # %% ../nbs/90_checks.ipynb #1709062a
@@ -290,6 +290,9 @@ Like, Noise = Annotated[Tensor, check_like], Annotated[Tensor, check_noise]
 BitLike = Annotated[Tensor, functools.partial(check_bits, check=check_like)]
 UnitNoise = Annotated[Tensor, functools.partial(check_noise, unit=True)]
 
+# %% ../nbs/90_checks.ipynb #9ab51261
+FREE = Any, object, int, float, inspect.Parameter.empty # of these, nothing is asked
+
 # %% ../nbs/90_checks.ipynb #1b8a67e1
 def check_of(
     annotation: Any, # of one argument
@@ -305,8 +308,7 @@ def check_of(
     if get_origin(annotation) is Literal:
         return functools.partial(check_choice, choices=parts)
     kinds = annotation if isinstance(annotation, tuple) else (annotation,)
-    free = Any, object, int, float, inspect.Parameter.empty
-    if not all(isinstance(k, type) and k not in free for k in kinds): return None
+    if not all(isinstance(k, type) and k not in FREE for k in kinds): return None
     return functools.partial(check_kind, kinds=kinds)
 
 # %% ../nbs/90_checks.ipynb #7fa4c466

@@ -76,7 +76,7 @@ class Oracle:
         parts = (precise(v).to(d.schedule.beta) for v in bumps(data, weight))
         weight, self.means, self.covs = parts
         self.d, self.weight, self.dim = d, weight/weight.sum(), self.means.shape[1]
-        self.width, I = self.covs.flatten()[0], torch.eye(self.covs.shape[-1])
+        self.width, I = self.covs.flatten()[0], torch.eye(len(self.covs[-1]))
         alike = (self.width*I.to(self.covs)).expand_as(self.covs)
         self.round = torch.equal(self.covs, alike)
         if not self.round: self.values, self.vectors = torch.linalg.eigh(self.covs)
@@ -103,8 +103,8 @@ def marginal(self:Oracle,
 ) -> Mixture:
     "q(x_t), the noised data (@eq-noised)."
     s = self.schedule
-    A, B = (v[t].unsqueeze(-1).unsqueeze(-1) for v in (s.alpha_bar, s.beta_bar))
-    cov = A.unsqueeze(-1)*self.covs + B.unsqueeze(-1)*torch.eye(self.dim).to(B)
+    A, B = (v[t][..., None, None] for v in (s.alpha_bar, s.beta_bar))
+    cov = A[..., None]*self.covs + B[..., None]*torch.eye(self.dim).to(B)
     return Mixture(self.weight, A.sqrt()*self.means, cov)
 
 # %% ../nbs/07_oracle.ipynb #dc5a888c
@@ -115,8 +115,8 @@ def bump_mean(
     b: Tensor, # sqrt(1 - alpha_bar), `(B, 1)`
 ) -> Tensor: # `(B, D)`
     "E[x_0 | x_t] for bumps of any form (@eq-bumps)."
-    y = torch.einsum("kij,bki->bkj", o.vectors, x.unsqueeze(1) - a.unsqueeze(1)*o.means)
-    a, b = a.unsqueeze(-1), b.unsqueeze(-1)
+    y = torch.einsum("kij,bki->bkj", o.vectors, x[:, None] - a[:, None]*o.means)
+    a, b = a[..., None], b[..., None]
     var = a**2*o.values + b**2
     r = (o.weight.log() - (var.log() + y**2/var).sum(-1)/2).softmax(-1)
     pull = torch.einsum("kij,bkj->bki", o.vectors, a*o.values/var*y)

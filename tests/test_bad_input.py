@@ -13,9 +13,9 @@ from dpm_nb.core import rng
 from dpm_nb.data import gaussian, ring, two_bumps
 from dpm_nb.estimate import vlb_estimate
 from dpm_nb.gaussian import GaussianDiffusion
-from dpm_nb.likelihood import dequantise, log_likelihood, log_likelihood_estimate
+from dpm_nb.likelihood import dequantise, flow, log_likelihood, log_likelihood_estimate
 from dpm_nb.nets import MLP, UNet, time_embedding
-from dpm_nb.oracle import Oracle, distance, step_variance
+from dpm_nb.oracle import Oracle, distance
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
 from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, sigmoid
 from dpm_nb.training import fit, load_run, train
@@ -36,7 +36,7 @@ class Exploding(torch.nn.Linear):
 
 
 class Coins(GaussianDiffusion):
-    def prior(self, shape, device=None): return torch.distributions.Bernoulli(torch.full(shape, 0.5))
+    discrete = True
 
 
 MISTAKES = {
@@ -154,24 +154,28 @@ MISTAKES = {
     "oracle of many mixtures": (lambda: Oracle(d, gaussian(torch.zeros(3, 2), torch.eye(2).expand(3, 2, 2))), ValueError,
                                 r"data must be one Mixture, got means \(3, 1, 2\)"),
     "oracle of whole numbers": (lambda: Oracle(d, x.long()), TypeError, "data must hold real numbers"),
-    "oracle of nothing": (lambda: Oracle(d, x[:0]), ValueError, r"data must have shape \(N, ...\) with N >= 1, got \(0, 2\)"),
-    "oracle of one axis": (lambda: Oracle(d, x[:, 0]), ValueError, r"data must have shape \(N, ...\) with N >= 1, got \(4,\)"),
+    "oracle of nothing": (lambda: Oracle(d, x[:0]), ValueError, r"data must have shape \(B, ...\) with B >= 1, got \(0, 2\)"),
+    "oracle of one axis": (lambda: Oracle(d, x[:, 0]), ValueError, r"data must have shape \(B, ...\) with B >= 1, got \(4,\)"),
     "weights for a mixture": (lambda: Oracle(d, two_bumps(), torch.ones(2)/2), ValueError, "weight must be None for a Mixture"),
-    "weights too few": (lambda: Oracle(d, x, torch.ones(3)/3), ValueError, r"weight must hold 4 positive numbers with sum 1, got \[0.3"),
-    "weights with another sum": (lambda: Oracle(d, x, torch.ones(4)), ValueError, r"weight must hold 4 positive numbers with sum 1, got \[1.0, 1.0"),
-    "weights negative": (lambda: Oracle(d, x, torch.tensor([.5, .5, .5, -.5])), ValueError, "weight must hold 4 positive numbers"),
+    "weights too few": (lambda: Oracle(d, x, torch.ones(3)/3), ValueError, "weight must hold 4 shares, got 3"),
+    "weights with another sum": (lambda: Oracle(d, x, torch.ones(4)), ValueError, r"weight must be positive with sum 1, got \[1.0, 1.0"),
+    "weights negative": (lambda: Oracle(d, x, torch.tensor([.5, .5, .5, -.5])), ValueError, "weight must be positive with sum 1"),
+    "weights in a list": (lambda: Oracle(d, x, [.25]*4), TypeError, "weight must be a torch.Tensor, got list"),
     "oracle asked in other dimensions": (lambda: Oracle(d, two_bumps())(x, torch.ones(4, dtype=torch.long)), ValueError,
                                          r"xt must have shape \(B, ...\) with 1 numbers in an example, got \(4, 2\)"),
     "oracle asked past the end": (lambda: Oracle(d, x)(x, torch.full((4,), 11)), ValueError, "t must lie in 1..10, got values from 11"),
     "oracle asked at 0": (lambda: Oracle(d, x).x0(x, 0), ValueError, "t must be at least 1, got 0"),
     "noised data at 0": (lambda: Oracle(d, x).marginal(0), ValueError, "t must be at least 1, got 0"),
     "oracle asked nan": (lambda: Oracle(d, x).x0(x*nan, 1), ValueError, "xt must be finite"),
-    "width learned": (lambda: step_variance(GaussianDiffusion(linear(10), variance="learned")), ValueError,
-                      "d.variance must be 'beta' or 'posterior', got 'learned'"),
+    "width learned": (lambda: distance(GaussianDiffusion(linear(10), variance="learned"), silent, Oracle(d, x), x), ValueError,
+                      "variance must be 'beta' or 'posterior' to be known, got 'learned'"),
     "distance from no oracle": (lambda: distance(d, silent, silent, x), ValueError, "oracle must be an Oracle for Schedule"),
     "distance on another chain": (lambda: distance(d, silent, Oracle(GaussianDiffusion(linear(20)), x), x), ValueError, "oracle must be an Oracle for"),
-    "distance past the end": (lambda: distance(d, silent, Oracle(d, x), x, [1, 11]), ValueError, "t must lie in 1..10"),
-    "distance at no whole time": (lambda: distance(d, silent, Oracle(d, x), x, [1.5]), TypeError, "t must hold signed integers"),
+    "distance past the end": (lambda: distance(d, silent, Oracle(d, x), x, times=[1, 11]), ValueError, "times must lie in 1..10"),
+    "distance at no whole time": (lambda: distance(d, silent, Oracle(d, x), x, times=[1.5]), TypeError, "times must hold signed integers"),
+    "distance at no time": (lambda: distance(d, silent, Oracle(d, x), x, times=[]), ValueError, "times must hold at least one time"),
+    "distance at a word": (lambda: distance(d, silent, Oracle(d, x), x, times="all"), TypeError, "times must hold whole numbers, got 'all'"),
+    "distance of nothing": (lambda: distance(d, silent, Oracle(d, x), x[:0]), ValueError, r"x0 must have shape \(B, ...\)"),
     # nets
     "embedding odd": (lambda: time_embedding(torch.ones(2), 7), ValueError, "dim must be even, got 7"),
     "embedding empty": (lambda: time_embedding(torch.ones(2), 0), ValueError, "dim must be at least 2, got 0"),
@@ -213,7 +217,7 @@ MISTAKES = {
     "eta above one": (lambda: list(ddim(d, silent, (2, 2), steps=5, eta=2)), ValueError, "eta must be a finite number"),
     "not a diffusion to sample": (lambda: list(ddpm(linear(10), silent, (2, 2))), TypeError, "d must be a diffusion such as"),
     # likelihood
-    "not a diffusion to flow": (lambda: log_likelihood(linear(10), still, x), TypeError, "d must be a diffusion such as"),
+    "not a diffusion to flow": (lambda: log_likelihood(linear(10), still, x), TypeError, "d must be a Diffusion, got Schedule"),
     "bytes do not flow": (lambda: log_likelihood(d, still, x.byte()), TypeError, "x0 must hold real numbers, got torch.uint8: spread bytes"),
     "coins do not flow": (lambda: log_likelihood(Coins(linear(10)), still, x), TypeError, "d must be a Gaussian diffusion for a flow, got Coins"),
     "model cut from its gradient": (lambda: log_likelihood(d, silent, x), ValueError, "model must be differentiable in x"),
@@ -225,6 +229,12 @@ MISTAKES = {
     "no probes": (lambda: log_likelihood(d, still, x, probes=0), ValueError, "probes must be at least 1, got 0"),
     "one probe for an error": (lambda: log_likelihood_estimate(d, still, x, probes=1), ValueError, "probes must be at least 2, got 1"),
     "batch of none": (lambda: log_likelihood(d, still, x, batch=0), ValueError, "batch must be at least 1, got 0"),
+    "a path with more strides than the chain": (lambda: flow(d, still, x, steps=11), ValueError, "steps must lie in 1..10, got 11"),
+    "a path of bytes": (lambda: flow(d, still, x.byte()), TypeError, "x0 must hold real numbers, got torch.uint8: spread bytes"),
+    "a path of coins": (lambda: flow(Coins(linear(10)), still, x), TypeError, "d must be a Gaussian diffusion for a flow, got Coins"),
+    "a path of nan": (lambda: flow(d, still, x*nan), ValueError, "x0 must be finite, got 8 entries"),
+    "a path without a model": (lambda: flow(d, "unet", x), TypeError, "model must be callable as model"),
+    "estimate of nan": (lambda: log_likelihood_estimate(d, still, x*nan), ValueError, "x0 must be finite"),
     "reals dequantised": (lambda: dequantise(x), TypeError, "x must be a tensor of torch.uint8, got torch.float32"),
 }
 

@@ -4,8 +4,8 @@ import torch
 from scipy.stats import kstest
 from torch.testing import assert_close
 
-from dpm_nb.core import rng
-from dpm_nb.data import Mixture, digits, gaussian, ring, swiss_curve, to_real, two_bumps
+from dpm_nb.core import rng, to_real
+from dpm_nb.data import Mixture, digits, gaussian, ring, swiss_curve, two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.oracle import Oracle, distance
 from dpm_nb.sampling import ddpm, record, sample
@@ -26,7 +26,7 @@ def cdf(x):
 def test_with_the_oracle_the_samplers_give_back_the_data(make, predicts, method, options):
     "Mean and variance within four standard errors, and a Kolmogorov-Smirnov test at the level of 0.1%."
     d, n = GaussianDiffusion(make(1000), predicts), 5000
-    x = sample(d, Oracle(d, p), (n, 1), method, rng(0), **options)[:, 0].double()
+    x = sample(d, Oracle(d, p), (n, 1), method=method, generator=rng(0), **options)[:, 0].double()
     fourth = (x - x.mean()).pow(4).mean()
     assert abs(x.mean() - p.mean.item()) < 4*x.std()/n**0.5
     assert abs(x.var() - p.cov.item()) < 4*((fourth - x.var()**2)/n)**0.5
@@ -36,7 +36,8 @@ def test_with_the_oracle_the_samplers_give_back_the_data(make, predicts, method,
 def test_the_kolmogorov_smirnov_test_has_teeth():
     "The same test refuses the wrong shares."
     d = GaussianDiffusion(linear(1000))
-    x = sample(d, Oracle(d, two_bumps(weight=0.4)), (5000, 1), "ddim", rng(0), steps=100)[:, 0].double()
+    other = Oracle(d, two_bumps(weight=0.4))
+    x = sample(d, other, (5000, 1), method="ddim", generator=rng(0), steps=100)[:, 0].double()
     assert kstest(x.numpy(), cdf).pvalue < 1e-3
 
 
@@ -44,7 +45,7 @@ def test_no_noise_at_the_last_step():
     "One x_1, two streams, one x_0: the mean of all data that lead to x_1."
     d = GaussianDiffusion(linear(100))
     oracle = Oracle(d, p)
-    (_, x1), (_, x0) = record(ddpm(d, oracle, (50, 1), rng(1)), (1, 0))
+    (_, x1), (_, x0) = record(ddpm(d, oracle, (50, 1), generator=rng(1)), (1, 0))
     step = d.reverse(oracle)
     assert_close(step(x1, 1, rng(2)), step(x1, 1, rng(3)), rtol=0, atol=0)
     assert_close(step(x1, 1), x0, rtol=0, atol=0)
@@ -53,7 +54,7 @@ def test_no_noise_at_the_last_step():
 
 def test_the_oracle_of_a_ring_visits_every_bump():
     d, q, n = GaussianDiffusion(cosine(300), "v"), ring(), 4000
-    x = sample(d, Oracle(d, q), (n, 2), "ddpm", rng(0)).double()
+    x = sample(d, Oracle(d, q), (n, 2), method="ddpm", generator=rng(0)).double()
     near = torch.cdist(x, q.means).min(1)
     share = near.indices.bincount(minlength=8)/n
     assert (abs(share - 1/8) < 4*(1/8*7/8/n)**0.5).all()
@@ -64,7 +65,7 @@ def test_the_oracle_of_a_data_set_copies_it():
     train = digits(True)[0][:200]
     d = GaussianDiffusion(cosine(200), "v")
     for method in ("ddpm", "ddim"):
-        x = sample(d, Oracle(d, train), (40, 1, 8, 8), method, rng(0))
+        x = sample(d, Oracle(d, train), (40, 1, 8, 8), method=method, generator=rng(0))
         assert torch.cdist(x.flatten(1), to_real(train).flatten(1)).min(1).values.max() < 0.05
 
 
@@ -103,3 +104,35 @@ def test_a_swiss_roll_of_many_bumps_scores_a_model():
     blank = distance(d, lambda x, t: torch.zeros_like(x), oracle, x0, generator=rng(1))
     itself = distance(d, oracle, oracle, x0, generator=rng(1))
     assert (blank.square > 1e3*itself.square).all() and itself.bits.max() < 1e-6
+
+
+def test_a_condition_travels_with_its_examples():
+    "A model that obeys its condition is at distance 0 where the condition says so, whatever the order and the batch."
+    d, q = GaussianDiffusion(cosine(20), "v"), ring()
+    oracle, x0 = Oracle(d, q), q.sample(60, rng(0))
+    y = (torch.arange(60) < 30).float()
+    obeys = lambda x, t, y: oracle(x, t) + y[:, None]
+    both = distance(d, obeys, oracle, x0, y, generator=rng(1), batch=7)
+    none, all_ = (distance(d, obeys, oracle, x0, torch.full((60,), v), generator=rng(1)) for v in (0., 1.))
+    assert none.square.max() < 1e-12
+    assert_close(both.square, all_.square/2, rtol=1e-6, atol=1e-9)
+
+
+def test_times_are_one_or_a_row():
+    d = GaussianDiffusion(linear(10))
+    oracle, x0 = Oracle(d, p), p.sample(5, rng(0))
+    model = lambda x, t: torch.zeros_like(x)
+    whole = distance(d, model, oracle, x0).t
+    assert whole.tolist() == list(range(1, 11))
+    for times in (3, [3], (3,), range(3, 4), torch.tensor(3), torch.tensor([3], dtype=torch.int16)):
+        assert distance(d, model, oracle, x0, times=times).t.tolist() == [3]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_states_on_another_device_than_the_oracle():
+    d, x0 = GaussianDiffusion(cosine(20), "v"), ring().sample(10, rng(0))
+    here, there = Oracle(d, ring()), Oracle(d.to("cuda"), ring())
+    for oracle in (here, there):
+        assert_close(oracle(x0.cuda(), 5).cpu(), here(x0, 5))
+        far = distance(d, lambda x, t: 0*x, oracle, x0.cuda(), generator=rng(1))
+        assert_close(far.bits.cpu(), distance(d, lambda x, t: 0*x, here, x0, generator=rng(1)).bits)

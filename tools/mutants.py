@@ -14,7 +14,6 @@ import json
 import linecache
 import os
 import re
-import resource
 import signal
 import sys
 import time
@@ -391,6 +390,7 @@ def first_failure(cells, space, clock=None):
 
 def bounded(seconds):
     "Let this process take so many seconds of a CPU, and 8 GiB more than it has."
+    import resource
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds)+1, int(seconds)+5))
     try: pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
@@ -400,38 +400,50 @@ def bounded(seconds):
 
 
 class Child:
-    "A forked process that calls a function and sends back what it returned, as JSON."
+    "A forked process that calls a function and sends back the dict that it returned."
     def __init__(self, function, seconds=None):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr): stream.flush()
         self.pipe, write = os.pipe()
-        self.began, self.most = time.monotonic(), None if seconds is None else 10*seconds + 60
+        self.until = None if seconds is None else time.monotonic() + 10*seconds + 60
         self.pid = os.fork()
-        if self.pid: return os.close(write)
+        if self.pid: os.close(write)
+        else: self.live(function, write, seconds)
+
+    def live(self, function, write, seconds):
+        "What the child does."
         try:
             os.setsid()
             os.close(self.pipe)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
             nowhere = os.open(os.devnull, os.O_RDWR)
             for i in range(3): os.dup2(nowhere, i)
             if seconds is not None: bounded(seconds)
-            with os.fdopen(write, "w") as out: json.dump(function(), out)
+            try: answer = function()
+            except BaseException as e: answer = {"failed": repr(e)}
+            with os.fdopen(write, "w") as out: json.dump(answer, out)
         finally: os._exit(0)
 
-    def stop(self):
-        os.killpg(self.pid, signal.SIGKILL)
-        return self.answer()
+    def kill(self):
+        "End it, and what it may have started."
+        try: os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError): pass
 
     def answer(self):
         "Wait for the end: what came back, or the signal that it died from."
-        with os.fdopen(self.pipe) as read: text = read.read()
-        status = os.waitpid(self.pid, 0)[1]
-        return json.loads(text) if text else {"signal": os.WTERMSIG(status) if status else 0}
+        try:
+            with os.fdopen(self.pipe) as read: text = read.read()
+            status = os.waitpid(self.pid, 0)[1]
+        except BaseException:
+            os.kill(self.pid, signal.SIGTERM)
+            raise
+        return json.loads(text) if text else {"signal": os.WTERMSIG(status)}
 
     def ended(self):
         "The answer, where there is one by now."
         done = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if done: return self.answer()
-        if self.most and time.monotonic() - self.began > self.most: return self.stop()
+        if not done and time.monotonic() < self.until: return
+        self.kill()
+        return self.answer()
 
 
 def fate(answer):
@@ -463,7 +475,7 @@ class Trials:
             if len(self.running) > most: time.sleep(0.02)
 
     def stop(self):
-        for _, child in self.running: child.stop()
+        for _, child in self.running: child.kill()
 
 
 def normal_seconds(root, cells):
