@@ -81,9 +81,9 @@ def is_plumbing(function):
     "Does a function draw, show, report, wait, or read and write files?"
     if NO_EQUATION.match(function.name): return True
     for node in ast.walk(ast.Module(function.body, [])):
-        names = [a.name.split(".")[0] for a in getattr(node, "names", ()) if isinstance(a, ast.alias)]
-        if isinstance(node, ast.ImportFrom): names.append((node.module or "").split(".")[0])
-        if isinstance(node, ast.Name): names.append(node.id)
+        names = [node.id] if isinstance(node, ast.Name) else []
+        if isinstance(node, ast.Import): names = [a.name.split(".")[0] for a in node.names]
+        if isinstance(node, ast.ImportFrom): names = [str(node.module).split(".")[0]]
         if PLUMBING.intersection(names): return True
         if isinstance(node, ast.Attribute) and ast.unparse(node) in FILES: return True
     return False
@@ -161,8 +161,8 @@ def named(tree, before="", top=True):
         if isinstance(node, ast.ClassDef):
             yield from named(node, f"{before}{node.name}.", False)
         elif isinstance(node, ast.FunctionDef):
-            owner = node.args.args and node.args.args[0].arg == "self" and node.args.args[0].annotation
-            name = f"{before}{ast.unparse(owner) + '.' if owner else ''}{node.name}"
+            owners = [a.annotation for a in node.args.args[:1] if a.arg == "self" and a.annotation]
+            name = before + "".join(f"{ast.unparse(o)}." for o in owners) + node.name       # @patch
             if not is_plumbing(node):
                 unused = guards(node)
                 yield name, [p for n in node.body for p in parts(n, unused)]
@@ -256,13 +256,15 @@ def slice_edits(node, text):
     low, high = text.start(node), text.end(node)
     colon = text.find(":", text.end(node.lower) if node.lower else low, high)
     if node.lower: yield low, colon, b""
-    if node.upper: yield colon+1, text.find(":", text.end(node.upper), high) if node.step else high, b""
+    if node.step: high = text.find(":", text.end(node.upper) if node.upper else colon+1, high)
+    if node.upper: yield colon+1, high, b""
 
 
 def call_edits(node, text):
-    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in OWN
-    if isinstance(node, ast.Attribute) and node.attr in TWIN_PROPERTIES and not own:
-        yield text.end(node)-len(node.attr), text.end(node), TWIN_PROPERTIES[node.attr].encode()
+    if isinstance(node, ast.Attribute) and node.attr in TWIN_PROPERTIES:
+        twin = TWIN_PROPERTIES[node.attr].encode()
+        if getattr(node.value, "id", "") not in OWN:
+            yield text.end(node)-len(node.attr), text.end(node), twin
     if not isinstance(node, ast.Call): return
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
     begin, end = text.end(node.func)-len(name), text.end(node.func)
@@ -300,6 +302,8 @@ class Mutant(NamedTuple):
 
     @property
     def key(self): return self.function, self.before, self.after, self.nth
+
+    def __str__(self): return f"{self.function}, line {self.line}: {self.before}  ->  {self.after}"
 
 
 def one_line(piece): return " ".join(piece.decode().split())
@@ -510,12 +514,13 @@ def fates(root, cells, mutants, jobs, seconds=None):
     "What became of each mutant, in their order."
     if not mutants: return []
     began, ended, screen = time.monotonic(), {}, os.fdopen(os.dup(1), "w")
+    def say(text): print(f"    {text}", file=screen, flush=True)
     def report(m, f):
         ended[m.key] = f
-        if not f.died: print(f"    lived: {m.function}: {m.before}  ->  {m.after}", file=screen, flush=True)
+        if not f.died: say(f"lived: {m}")
         if len(ended) % 10 == 0 or len(ended) == len(mutants):
             died = sum(f.died for f in ended.values())
-            print(f"    {time.monotonic()-began:5.0f} s: {died} of {len(ended)} died", file=screen, flush=True)
+            say(f"{time.monotonic()-began:5.0f} s: {died} of {len(ended)} died")
     def run():
         failed = try_all(root, cells, mutants, jobs, report, seconds)
         return {"failed": failed, "ended": [list(ended.get(m.key, ())) for m in mutants]}
@@ -580,15 +585,17 @@ def scored(root, path, n, seed, jobs):
     mutants, known = all_mutants(cells), reasons(old)
     if not mutants: return stored.pop(path.stem, None) and write(root, stored)
     chosen, excused = counted(mutants, old, n, seed), [m for m in mutants if m.key in known]
-    result = dict(zip((m.key for m in chosen + excused), fates(root, cells, chosen + excused, jobs)))
+    tried = sorted(chosen + excused, key=mutants.index)
+    result = dict(zip((m.key for m in tried), fates(root, cells, tried, jobs)))
     for m in excused:
-        if result[m.key].died: print(f"    died for all its reason: {m.function}: {m.after}")
-    lived = [entry(m, known.get(m.key)) for m in mutants if m.key in result and not result[m.key].died]
+        if result[m.key].died: print(f"    has a reason to live, and died: {m}")
+    lived = [entry(m, known.get(m.key)) for m in tried if not result[m.key].died]
     died = sum(result[m.key].died for m in chosen)
     late = sum(result[m.key].how == "time" for m in chosen)
     score = round(died/len(chosen), 4) if chosen else 1.
     stored = read(root)
-    stored[path.stem] = {"score": score, "died": died, "tried": len(chosen), "seed": seed, "survivors": lived}
+    stored[path.stem] = {"score": score, "died": died, "tried": len(chosen), "seed": seed,
+                         "survivors": lived}
     write(root, stored)
     return len(mutants), len(chosen), died, late, score, time.monotonic() - began
 
@@ -609,7 +616,8 @@ def some_that_died(root, path, n, seed):
 # The command -----------------------------------------------------------------------------
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("chapters", nargs="*", help="beginnings of file names; default: all")
     parser.add_argument("--n", type=int, default=60, help="mutants of each chapter (60)")
     parser.add_argument("--seed", type=int, default=0, help="which ones are drawn (0)")
@@ -617,8 +625,8 @@ def arguments():
     parser.add_argument("--root", type=Path, default=ROOT, help="the project (this one)")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--list", action="store_true", help="print all mutants and try none")
-    only.add_argument("--again", action="store_true", help="try the stored survivors; store nothing")
-    only.add_argument("--some", type=int, metavar="N", help="try N of those that died; store nothing")
+    only.add_argument("--again", action="store_true", help="try stored survivors; store nothing")
+    only.add_argument("--some", type=int, metavar="N", help="try N that died; store nothing")
     return parser.parse_args()
 
 
@@ -627,13 +635,13 @@ def try_only(root, path, mutants, jobs, seconds):
     lived = 0
     for m, f in zip(mutants, fates(root, code_cells(path), mutants, jobs, seconds)):
         lived += not f.died
-        print(f"  {'died ' if f.died else 'LIVED'} {m.function}: {m.before}  ->  {m.after}  ({f.how})", flush=True)
+        print(f"  {'died ' if f.died else 'LIVED'} {m}  ({f.how})", flush=True)
     return lived
 
 
 def main():
     args = arguments()
-    if not hasattr(os, "fork"): sys.exit("mutants needs a system where processes fork, such as Linux")
+    if not hasattr(os, "fork"): sys.exit("mutants needs processes that fork, as on Linux")
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     os.environ |= dict.fromkeys(threads, "1") | {"CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg"}
     root, rows, wrong = args.root.resolve(), {}, []
@@ -641,8 +649,7 @@ def main():
         print(path.stem, flush=True)
         try:
             if args.list:
-                for m in all_mutants(code_cells(path)):
-                    print(f"  {m.function}, line {m.line}: {m.before}  ->  {m.after}")
+                for m in all_mutants(code_cells(path)): print(f"  {m}")
             elif args.again or args.some is not None:
                 chosen = (those_that_lived(root, path) if args.again
                           else some_that_died(root, path, args.some, args.seed))
@@ -651,10 +658,11 @@ def main():
             elif row := scored(root, path, args.n, args.seed, args.jobs): rows[path.stem] = row
         except RuntimeError as e: wrong.append(f"{path.stem}: {e}")
     if rows:
-        print(f"\n{'chapter':<16}{'there are':>10}{'tried':>7}{'died':>6}{'of time':>9}{'score':>8}{'seconds':>9}")
+        print("\nchapter         there are  tried   died  of time   score  seconds")
         for name, (n, tried, died, late, score, seconds) in rows.items():
-            print(f"{name:<16}{n:10}{tried:7}{died:6}{late:9}{score:8.1%}{seconds:9.0f}")
+            print(f"{name:<16}{n:9}{tried:7}{died:7}{late:9}{score:8.1%}{seconds:9.0f}")
             if score < LEAST: wrong.append(f"{name}: {score:.1%} is less than {LEAST:.0%}")
+    sys.stdout.flush()
     if wrong: sys.exit("\n".join(wrong))
 
 
