@@ -29,7 +29,7 @@ def path_bound(
     generator: torch.Generator | None = None, # where the path is drawn
     batch: Count = 1024, # examples in one call of the model
 ) -> Tensor: # `(B,)`, nats; its mean over paths is the bound with the continuous decoder
-    "log q(x_{1:T} | x_0) - log p_theta(x_{0:T}) along one path (@eq-vlb; Sohl-Dickstein 2015, 2.4)."
+    "log q(x_{1:T} | x_0)/p_theta(x_{0:T}) of one path (@eq-vlb; Sohl-Dickstein 2015)."
     d, net, xs = prepare(d, model, x0, y, batch)
     total = 0.
     for t in range(1, d.schedule.T+1):
@@ -113,8 +113,9 @@ def check_bytes(
     off = (level - level.round().clamp(0, 255)).abs()
     if (off > 1e-2).any():
         got = x0.flatten()[off.argmax()].item()
-        raise ValueError("x0 must hold 8-bit values k/127.5 - 1 in [-1, 1] for decoder='discrete', "
-                         f"got {got:g}: take decoder='continuous' for other reals")
+        raise ValueError("x0 must hold 8-bit values k/127.5 - 1 in [-1, 1] for "
+                         f"decoder='discrete', got {got:g}: take decoder='continuous' "
+                         "for other reals")
     return x0
 
 # %% ../nbs/06_bound.ipynb #ca3e759e
@@ -126,7 +127,7 @@ def decoder_terms(
     eps: Tensor | None = None, # the noise, of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> tuple[Tensor, Tensor]: # L_0 at one x_1, `(N,)`, nats; and that x_1
-    "Surprise of the data one step away (@eq-parts, @eq-decoder); discrete states need no intervals."
+    "Surprise of the data one step away (@eq-parts); of reals in bytes (@eq-decoder)."
     x1 = d.q_sample(x0, 1, eps, generator)
     p = d.decoder(model, x1)
     whole = decoder == "continuous" or d.discrete
@@ -151,11 +152,11 @@ def vlb(
     model: Model, # callable (x, t), or (x, t, y); in eval mode where it is a network
     x0: Examples, # data `(B, ...)`: reals, or pictures in bytes
     y: Tensor | None = None, # the condition of each example `(B, ...)`
-    decoder: Literal["discrete", "continuous"] = "discrete", # bytes in [-1, 1], or a density
+    decoder: Literal["discrete", "continuous"] = "discrete", # for bytes, or a density
     generator: torch.Generator | None = None, # where noise is drawn
     batch: Count = 1024, # pairs of an example and a time in one call of the model
 ) -> Bound: # in float64, on the model's device
-    "The variational bound of each example, with one draw of the noise at each t (@eq-parts)."
+    "The variational bound of each example, with one draw at each t (@eq-parts)."
     d, net, x0 = prepare(d, model, x0, y)
     if decoder == "discrete" and not d.discrete: check_bytes(x0)
     B, steps, first = len(x0), [x0.new_zeros(0)], []
@@ -163,8 +164,10 @@ def vlb(
         i, t = n % B, n//B + 2
         steps.append(step_terms(d, net.of(i), x0[i], t, generator=generator)[0])
     for i in torch.arange(B, device=x0.device).split(batch):
-        first.append(decoder_terms(d, net.of(i), x0[i], decoder, generator=generator)[0])
-    b = Bound(prior_terms(d, x0), torch.cat(steps).reshape(-1, B), torch.cat(first), d.dims(x0))
+        term, _ = decoder_terms(d, net.of(i), x0[i], decoder, generator=generator)
+        first.append(term)
+    steps, first = torch.cat(steps).reshape(-1, B), torch.cat(first)
+    b = Bound(prior_terms(d, x0), steps, first, d.dims(x0))
     check_bound(b.parts)
     return b
 
@@ -189,10 +192,11 @@ def plot_budget(
     for i, (name, b) in enumerate(bounds.items()):
         budget = b.budget.cpu()
         t = torch.arange(1, len(budget) + 1)
-        shown = budget.where(budget > 0, math.nan)                  # a density's L_0 may be negative
+        shown = budget.where(budget > 0, math.nan)      # a density's L_0 may be negative
+        label = f"{name}: {budget.sum():.2f}"
         each.loglog(t[:-1], shown[:-1], color=f"C{i}", lw=1.2)
         each.plot(t[:1], shown[:1], "o", color=f"C{i}", ms=5)
-        total.semilogx(t, budget.cumsum(0), color=f"C{i}", label=f"{name}: {budget.sum():.2f}")
+        total.semilogx(t, budget.cumsum(0), color=f"C{i}", label=label)
     each.set(xlabel="t", ylabel="bits/dim", title="each step ($L_0$: dot)")
     total.set(xlabel="t", title="from the data to t")
     total.legend(title="sum, bits/dim")

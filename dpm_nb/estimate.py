@@ -12,11 +12,10 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from .bound import (check_bound, check_bytes, decoder_terms, prior_terms, step_terms,
-                          to_bits)
-from .checks import Count, Examples, Model, at_least, check_count, door
+from .bound import (check_bound, check_bytes, decoder_terms, prior_terms,
+                          step_terms, to_bits)
+from .checks import Count, Examples, Model, check_count, door
 from .core import Diffusion, draw, prepare
 
 # %% ../nbs/06b_estimate.ipynb #82d7821f
@@ -38,13 +37,13 @@ def pilot(
     square = (torch.stack(terms)/rate).square().mean(0)
     moment = torch.cat([x0.new_zeros(1), square.cumsum(0)])
     low, high = (t - t//4 - 5).clamp(min=0), (t + t//4 + 2).clamp(max=T-1)
-    p = rate.abs()*((moment[high] - moment[low])/(high - low)).sqrt()
+    p = rate*((moment[high] - moment[low])/(high - low)).sqrt()
     p = torch.ones_like(p) if p.sum() == 0 else p
     return torch.cat([p.new_zeros(2), (1-uniform)*p/p.sum() + uniform/(T-1)])
 
 # %% ../nbs/06b_estimate.ipynb #88fe9ad3
 class LinearControl:
-    "The best linear denoiser, fitted once; its squared error against the exact mean (@eq-control)."
+    "The best linear denoiser's squared error against its exact mean (@eq-control)."
     def __init__(self,
         d: Diffusion, # q(x_t | x_0) has a mean linear in x_0 and one variance for all x_0
         x0: Tensor, # data `(B, ...)`
@@ -58,17 +57,17 @@ class LinearControl:
         power = S**2/len(x)
         self.coords = (x - self.mean) @ self.axes.T
         self.gain = self.slope*power/(self.slope**2*power + var).clamp(min=1e-300)
-        missed = (1 - self.slope*self.gain)**2
-        noise = (self.gain**2*var).sum(1, keepdim=True)
-        self.expected = missed @ self.coords.square().T + noise             # (T, B)
+        missed, noise = (1 - self.slope*self.gain)**2, (self.gain**2*var).sum(1)
+        self.expected = missed @ self.coords.square().T + noise[:, None]    # (T, B)
 
     def __call__(self,
         i: Tensor, # which examples `(N,)`
         t: Tensor, # their times `(N,)`
         xt: Tensor, # their states `(N, ...)`
     ) -> Tensor: # `(N,)`, of mean 0 given each example
-        e = (xt.flatten(1) - self.shift[t-1] - self.slope[t-1]*self.mean) @ self.axes.T
-        error, expected = (self.coords[i] - self.gain[t-1]*e).square().sum(1), self.expected[t-1, i]
+        e = xt.flatten(1) - self.shift[t-1] - self.slope[t-1]*self.mean
+        missed = self.coords[i] - self.gain[t-1]*(e @ self.axes.T)
+        error, expected = missed.square().sum(1), self.expected[t-1, i]
         return (error - expected)/expected.clamp(min=1e-300)
 
 # %% ../nbs/06b_estimate.ipynb #05b1e754
@@ -76,7 +75,7 @@ def subtract_control(
     z: Tensor, # draws `(n, B)`, a row for each pass
     c: Tensor, # a control of mean 0 for each, `(n, B)`
 ) -> Tensor: # `(n, B)`, of the same mean
-    "Take off the control, with the slope of the other half of the examples (@eq-control)."
+    "Take off the control, its slope from the other half of the examples (@eq-control)."
     half = torch.arange(z.shape[1], device=z.device) % 2 == 0
     slopes = []
     for h in (~half, half):
@@ -91,14 +90,15 @@ class Estimate(NamedTuple):
     mean: float
     stderr: float # of the draws, for these examples
     passes: int # calls of the model for each example on average, the pilot's included
-    def __str__(self): return f"{self.mean:.4f} ± {self.stderr:.4f} bits/dim in {self.passes} passes"
+    def __str__(self):
+        return f"{self.mean:.4f} ± {self.stderr:.4f} bits/dim in {self.passes} passes"
 
 # %% ../nbs/06b_estimate.ipynb #f3ee21df
 def budget_passes(
     passes: int, # all that may be spent
     T: int, # length of the chain
     B: int, # examples
-) -> tuple[int, int, int]: # the pilot's rounds, passes for L_0, passes for the other terms
+) -> tuple[int, int, int]: # the pilot's rounds, passes for L_0, passes for the others
     "Share the passes out; raise where they are too few."
     if T == 1: return 0, check_count("passes", passes, least=2), 0
     least = math.ceil((T-1)/B) + 4
@@ -129,13 +129,14 @@ def term_draws(
     term, # function of times `(B,)`: gives terms `(B,)` and states `(B, ...)`
     times: list[Tensor], # of each pass, `(B,)`
     share: Tensor, # p_t, by which a term at t is divided
-) -> Tensor: # draws of the terms' sum, less their control: a row for each pass, `(len(times), B)`
+) -> Tensor: # draws of the terms' sum, less their control, `(len(times), B)`
     "One call of the model for each example in each pass (@eq-importance)."
     z, c = [], []
     for t in times:
         value, xt = term(t)
         z.append(value/share[t])
-        if control is not None: c.append(control(torch.arange(len(t), device=t.device), t, xt))
+        every = torch.arange(len(t), device=t.device)
+        if control is not None: c.append(control(every, t, xt))
     return subtract_control(torch.stack(z), torch.stack(c)) if c else torch.stack(z)
 
 # %% ../nbs/06b_estimate.ipynb #c1971dbf
@@ -147,22 +148,24 @@ def vlb_estimate(
     x0: Examples, # data `(B, ...)`, B >= 2: reals, or pictures in bytes
     y: Tensor | None = None, # the condition of each example `(B, ...)`
     passes: Count = 32, # calls of the model for each example, all included
-    decoder: Literal["discrete", "continuous"] = "discrete", # bytes in [-1, 1], or a density
+    decoder: Literal["discrete", "continuous"] = "discrete", # for bytes, or a density
     generator: torch.Generator | None = None, # where times and noise are drawn
     batch: Count = 1024, # examples in one call of the model
 ) -> Estimate: # a density's bits are in the data's own unit
-    "An unbiased estimate of the mean of `vlb(...).bits_per_dim` (@eq-importance, @eq-control)."
+    "An unbiased estimate of the mean of `vlb`'s bits/dim (@eq-importance, @eq-control)."
     d, net, x0 = prepare(d, model, x0, y, batch)
     if decoder == "discrete" and not d.discrete: check_bytes(x0)
     if len(x0) < 2: raise ValueError("x0 must hold at least 2 examples, got 1")
     B, dims, noise = len(x0), d.dims(x0), dict(generator=generator)
     rounds, first, rest = budget_passes(passes, d.schedule.T, B)
-    control = LinearControl(d, x0) if dims == x0[0].numel() else None      # not for one-hot states
+    # one-hot states have other dims, and no control
+    control = LinearControl(d, x0) if dims == x0[0].numel() else None
     at_1 = [torch.ones(B, dtype=torch.long, device=x0.device)]*first
     last = lambda t: decoder_terms(d, net, x0, decoder, **noise)
     parts = [term_draws(control, last, at_1, x0.new_ones(2))]
     if rest:
-        p, step = pilot(d, net, x0, rounds, **noise), lambda t: step_terms(d, net, x0, t, **noise)
+        p = pilot(d, net, x0, rounds, **noise)
+        step = lambda t: step_terms(d, net, x0, t, **noise)
         parts.append(term_draws(control, step, spread_times(p, rest, x0, **noise), p))
     mean = check_bound(prior_terms(d, x0).mean() + sum(z.mean() for z in parts))
     stderr = sum(square_error(z) for z in parts).sqrt()

@@ -24,7 +24,7 @@ from .schedule import Schedule
 # %% ../nbs/11_likelihood.ipynb #3427926f
 @door
 def angle(
-    s: Schedule,
+    s: Schedule, # of the chain
 ) -> Tensor: # `(T+1,)` float64, from 0 for the data up to pi/2 for pure noise
     "How far the state has turned from data to noise (@eq-angle)."
     return torch.atan2(s.beta_bar.sqrt(), s.alpha_bar.sqrt())
@@ -38,8 +38,8 @@ def probe_vectors(
 ) -> Tensor: # `(n, B, ...)` or `(D, B, ...)`
     "The vectors z of @eq-hutchinson."
     if n is not None:
-        coins = draw(x.new_empty(n, *x.shape), generator, torch.rand)
-        return (coins < 0.5).to(x)*2 - 1
+        coins = draw(x.new_empty(n, *x.shape), generator, torch.rand).round()
+        return 2*coins - 1
     D = x[0].numel()
     return torch.eye(D).to(x).reshape(D, 1, *x.shape[1:]).expand(D, *x.shape)
 

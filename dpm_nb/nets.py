@@ -66,11 +66,16 @@ def zero_init(
 # %% ../nbs/08_nets.ipynb #bb4d192a
 class Label(nn.Embedding):
     "A learned vector for each class and a last one for none, at first 0 (@eq-condition)."
-    def __init__(self, classes, c_time): # how many classes; length of the time's code
+    def __init__(self,
+        classes: int, # how many
+        c_time: int, # length of the time's code
+    ):
         super().__init__(classes + 1, c_time)
         zero_init(self)
 
-    def forward(self, y): # `(B,)`, whole numbers in 0..classes-1, or None
+    def forward(self,
+        y: Tensor | None, # classes `(B,)`, or None for no condition
+    ) -> Tensor:
         "The vectors `(B, c_time)`, or one `(c_time,)` for all."
         return self.weight[-1] if y is None else super().forward(y.long())
 
@@ -111,7 +116,7 @@ Classes = Annotated[Tensor, check_classes]
 
 # %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
-    "Residual layers for vectors, with the code of time and class added at each."
+    "Residual layers for vectors; the code is added at each (@eq-condition)."
     @door
     def __init__(self,
         dim: Count, # length of x
@@ -148,7 +153,12 @@ def forward(self:MLP,
 # %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
     "Two convolutions around a shortcut; the code scales and shifts between (@eq-film)."
-    def __init__(self, c_in, c_out, c_time, groups=8): # channels; length of the code
+    def __init__(self,
+        c_in: int, # channels before
+        c_out: int, # channels after
+        c_time: int, # length of the code
+        groups: int = 8, # of channels, each normalised by itself
+    ):
         super().__init__()
         self.norm1 = nn.GroupNorm(math.gcd(groups, c_in), c_in)
         self.norm2 = nn.GroupNorm(math.gcd(groups, c_out), c_out)
@@ -157,8 +167,11 @@ class ResBlock(nn.Module):
         self.film = nn.Linear(c_time, 2*c_out)
         self.short = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
-    def forward(self, x, code): # `(B, c_in, H, W)` and `(B, c_time)`
-        "`(B, c_out, H, W)`."
+    def forward(self,
+        x: Tensor, # `(B, c_in, H, W)`
+        code: Tensor, # `(B, c_time)`
+    ) -> Tensor: # `(B, c_out, H, W)`
+        "The picture after the block."
         scale, shift = self.film(code)[:, :, None, None].chunk(2, 1)
         h = self.norm2(self.conv1(F.silu(self.norm1(x))))
         return self.short(x) + self.conv2(F.silu(torch.addcmul(shift, h, 1+scale)))
@@ -166,7 +179,11 @@ class ResBlock(nn.Module):
 # %% ../nbs/08_nets.ipynb #69d62931
 class Attention(nn.Module):
     "Self-attention over the places of a picture, around a shortcut."
-    def __init__(self, c, heads=4, groups=8): # channels, a multiple of `heads`
+    def __init__(self,
+        c: int, # channels, a multiple of `heads`
+        heads: int = 4, # how many questions a place asks at once
+        groups: int = 8, # of channels, each normalised by itself
+    ):
         super().__init__()
         if c % heads:
             wanted = f"widths with attention must be multiples of {heads}"
@@ -174,8 +191,11 @@ class Attention(nn.Module):
         self.heads, self.norm = heads, nn.GroupNorm(math.gcd(groups, c), c)
         self.qkv, self.out = nn.Conv2d(c, 3*c, 1), zero_init(nn.Conv2d(c, c, 1))
 
-    def forward(self, x, code): # `(B, c, H, W)`; the code is not used
-        "`(B, c, H, W)`."
+    def forward(self,
+        x: Tensor, # `(B, c, H, W)`
+        code: Tensor | None = None, # not used
+    ) -> Tensor: # `(B, c, H, W)`
+        "The picture after attention."
         rows = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
         q, k, v = rows.transpose(-1, -2).unbind(1)
         h = F.scaled_dot_product_attention(q, k, v)         # `(B, heads, HW, c/heads)`
@@ -184,21 +204,35 @@ class Attention(nn.Module):
 # %% ../nbs/08_nets.ipynb #9b5f696a
 class Blocks(nn.ModuleList):
     "Residual blocks, each with attention behind it where it is asked for."
-    def __init__(self, c_in, c_out, c_time, n, attend): # how many; with attention?
+    def __init__(self,
+        c_in: int, # channels before the first
+        c_out: int, # channels after each
+        c_time: int, # length of the code
+        n: int, # how many blocks
+        attend: bool, # with attention?
+    ):
         super().__init__()
         for i in range(n):
             self.append(ResBlock(c_out if i else c_in, c_out, c_time))
             if attend: self.append(Attention(c_out))
 
-    def forward(self, x, code): # `(B, c_in, H, W)` and `(B, c_time)`
-        "`(B, c_out, H, W)`."
+    def forward(self,
+        x: Tensor, # `(B, c_in, H, W)`
+        code: Tensor, # `(B, c_time)`
+    ) -> Tensor: # `(B, c_out, H, W)`
+        "The picture after all blocks."
         for block in self: x = block(x, code)
         return x
 
 # %% ../nbs/08_nets.ipynb #b1f4b28e
 class Stage(nn.Module):
     "One size of the picture, with all smaller sizes inside."
-    def __init__(self, widths, c_time, n, attention): # channels from this size down
+    def __init__(self,
+        widths: tuple[int, ...], # channels at this size and all smaller ones
+        c_time: int, # length of the code
+        n: int, # blocks before the smaller sizes, and again after
+        attention: list[bool], # at which of these sizes?
+    ):
         super().__init__()
         (w, *smaller), (attend, *rest) = widths, attention
         self.before = Blocks(w, w, c_time, n, attend)
@@ -207,8 +241,11 @@ class Stage(nn.Module):
         self.up = nn.Conv2d(smaller[0], w, 3, padding=1) if smaller else None
         self.after = Blocks(2*w if smaller else w, w, c_time, n, attend)
 
-    def forward(self, x, code): # `(B, w, H, W)` and `(B, c_time)`
-        "`(B, w, H, W)`."
+    def forward(self,
+        x: Tensor, # `(B, w, H, W)`
+        code: Tensor, # `(B, c_time)`
+    ) -> Tensor: # `(B, w, H, W)`
+        "The picture after this size and all smaller ones."
         x = self.before(x, code)
         if self.inner is None: return self.after(x, code)
         back = F.interpolate(self.inner(self.down(x), code), size=x.shape[-2:])

@@ -109,7 +109,7 @@ def marginal(self:Oracle,
 
 # %% ../nbs/07_oracle.ipynb #dc5a888c
 def bump_mean(
-    o: Oracle,
+    o: Oracle, # of the bumps
     x: Tensor, # states `(B, D)`
     a: Tensor, # sqrt(alpha_bar), `(B, 1)`
     b: Tensor, # sqrt(1 - alpha_bar), `(B, 1)`
@@ -124,7 +124,7 @@ def bump_mean(
 
 # %% ../nbs/07_oracle.ipynb #0442956c
 def round_mean(
-    o: Oracle,
+    o: Oracle, # of the bumps
     x: Tensor, # states `(B, D)`
     a: Tensor, # sqrt(alpha_bar), `(B, 1)`
     b: Tensor, # sqrt(1 - alpha_bar), `(B, 1)`

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Objective', 'HOMES', 'draw_times', 'diffusion_loss', 'ema_update', 'Run', 'check_batch', 'learning_rate', 'descend',
-           'check_objective', 'train', 'plot_losses', 'Watch', 'fit', 'described', 'remade', 'plain', 'load_run']
+           'check_objective', 'set_out', 'train', 'plot_losses', 'Watch', 'fit', 'described', 'remade', 'plain',
+           'load_run']
 
 # %% ../nbs/09_training.ipynb #9bcaed22
 import copy
@@ -169,7 +170,30 @@ def check_objective(
 # %% ../nbs/09_training.ipynb #ff776907
 Objective = Annotated[Any, check_objective]
 
-# %% ../nbs/09_training.ipynb #433d31bc
+# %% ../nbs/09_training.ipynb #d2d44cf4
+def set_out(
+    d: Any, # a diffusion, or an objective
+    model: nn.Module | Run, # trained in place; or a run, to go on
+    data: Any, # as `check_data` leaves it
+    plan: dict, # steps, batch, lr, ema, weight, seed
+    device: str | torch.device | None, # default: the best there is
+): # the run, its objective, and a generator of batches
+    "Look at everything once, before anything is touched."
+    known = isinstance(d, Diffusion)
+    if known: diffusion_loss(d, plan["weight"])
+    x = data[0] if isinstance(data, tuple) else data
+    if known and d.discrete and isinstance(x, Tensor): d.states(x)
+    run = model if isinstance(model, Run) else Run(model, plan["lr"], device)
+    run.generator = rng(plan["seed"] + run.step, run.device)
+    source = batches(data, plan["batch"], run.device, run.dtype, run.generator)
+    first = next(source)
+    x = first[0] if isinstance(first, tuple) else first
+    if known: check_batch(d, x)
+    run.d, run.plan, run.shape = d if known else None, plan, tuple(x.shape[1:])
+    objective = diffusion_loss(d.to(run.device), plan["weight"]) if known else d
+    return run, objective, chain([first], source)
+
+# %% ../nbs/09_training.ipynb #aff6e84d
 @door
 def train(
     d: Objective, # a diffusion, or a function (model, batch, generator) -> `(B,)`
@@ -184,19 +208,10 @@ def train(
     device: str | torch.device | None = None, # default: the best there is
 ): # generator of the `Run`, after each step
     "Algorithm 1 (@eq-algorithm-1; Ho 2020): a yield a step; nothing in it waits."
-    chain_ = isinstance(d, Diffusion)
-    if chain_: diffusion_loss(d, weight)
-    run = model if isinstance(model, Run) else Run(model, lr, device)
-    run.generator, run.d = rng(seed + run.step, run.device), d if chain_ else None
-    run.plan = dict(steps=steps, batch=batch, lr=lr, ema=ema, weight=weight, seed=seed)
-    source = batches(data, batch, run.device, run.dtype, run.generator)
-    first = next(source)
-    x0 = first[0] if isinstance(first, tuple) else first
-    if chain_: check_batch(d, x0)
-    run.shape, g = tuple(x0.shape[1:]), run.generator
-    objective = diffusion_loss(d.to(run.device), weight) if chain_ else d
-    return (descend(run, objective, b, lr*learning_rate(k/steps), ema, g)
-            for k, b in zip(range(steps), chain([first], source)))
+    plan = dict(steps=steps, batch=batch, lr=lr, ema=ema, weight=weight, seed=seed)
+    run, objective, source = set_out(d, model, data, plan, device)
+    g, rates = run.generator, (lr*learning_rate(k/steps) for k in range(steps))
+    return (descend(run, objective, x, rate, ema, g) for rate, x in zip(rates, source))
 
 # %% ../nbs/09_training.ipynb #93f5a64b
 @door
