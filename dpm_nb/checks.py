@@ -149,9 +149,8 @@ def check_shape(
 ) -> tuple[int, ...]: # the same sizes
     "Raise unless `value` is a shape (B, ...) with at least two axes."
     if not isinstance(value, (tuple, list)) or len(value) < 2:
-        kind = ValueError if isinstance(value, (tuple, list)) else TypeError
-        raise kind(f"{name} must be (B, ...) with at least two axes, such as (16, 2), "
-                   f"got {shown(value)}")
+        raise ValueError(f"{name} must be (B, ...) with at least two axes, such as (16, 2), "
+                         f"got {shown(value)}")
     return tuple(check_count(name, n) for n in value)
 
 # %% ../nbs/90_checks.ipynb #1709062a

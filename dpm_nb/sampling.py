@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .checks import (Count, Model, Seed, Shape, Share, State, check_choice, check_count,
-                           door, shown)
+from .checks import (Count, Model, Seed, Shape, Share, State, check_choice,
+                           check_count, door, shown)
 from .core import Diffusion, Network, draw, rng
 from .schedule import Schedule
 from .show import show_points, tile
@@ -44,7 +44,7 @@ def walk(
     model: Model, # callable (x, t), or (x, t, y); where it is a network, in eval mode
     shape: Shape | None, # `(B, ...)` of the samples; None where `xT` is given
     times: list[int], # falling, from where the walk starts down to 0
-    rule: Callable, # (d, net, times) -> function (x, t, s, last, generator) -> (x_s, last)
+    rule: Callable, # (d, net, times) -> stride (x, t, s, last, generator) -> (x_s, last)
     generator: torch.Generator | None = None, # where noise is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
@@ -91,13 +91,14 @@ def ddpm(
 
 # %% ../nbs/10_sampling.ipynb #1c0166cd
 def ddim_terms(
-    s: Schedule, # on the CPU
+    s: Schedule, # the noise schedule, on the CPU
     times: list[int], # decreasing, down to 0
     eta: float = 0., # 0: no noise; 1: as much as the posterior
-) -> Tensor: # `(len(times)-1, 3)` float64: factors of x_t and of x0_hat, deviation of the noise
+) -> Tensor: # `(len(times)-1, 3)` float64: factors of x_t, of x0_hat, deviation of noise
     "The three numbers of each stride (@eq-ddim; Song 2021, eq. 12 and 16)."
     t, e = torch.tensor(times[:-1]), torch.tensor(times[1:])
-    log_kept = (s.alpha_bar[t].log() - s.alpha_bar[e].log()).nan_to_num(-torch.inf, neginf=-torch.inf)
+    log_kept = s.alpha_bar[t].log() - s.alpha_bar[e].log()
+    log_kept = log_kept.nan_to_num(-torch.inf, neginf=-torch.inf)
     std = eta*(s.beta_bar[e]/s.beta_bar[t]*-torch.expm1(log_kept)).sqrt()
     keep = ((s.beta_bar[e] - std**2).clamp(min=0)/s.beta_bar[t]).sqrt()
     return torch.stack([keep, s.alpha_bar[e].sqrt() - keep*s.alpha_bar[t].sqrt(), std], 1)
@@ -105,14 +106,16 @@ def ddim_terms(
 # %% ../nbs/10_sampling.ipynb #be407ce3
 def timesteps(
     T: int, # length of the chain
-    steps: int | list[int] = 50, # how many strides, in 1..T, or the times themselves, down to 0
+    steps: int | list[int] = 50, # how many strides, in 1..T, or the times, down to 0
 ) -> list[int]: # the times, falling to 0
     "Times for a sampler that strides; a number of them is spread evenly from T to 0."
     if isinstance(steps, (list, tuple, range, Tensor)):
-        times = [check_count("steps", int(t) if isinstance(t, Tensor) else t, least=0) for t in steps]
+        plain = (int(t) if isinstance(t, Tensor) else t for t in steps)
+        times = [check_count("steps", t, least=0) for t in plain]
         falls = all(a > b for a, b in pairwise(times))
         if falls and len(times) > 1 and times[0] <= T and times[-1] == 0: return times
-        raise ValueError(f"steps must be times that fall from at most {T} to 0, got {shown(times)}")
+        raise ValueError(f"steps must be times that fall from at most {T} to 0, "
+                         f"got {shown(times)}")
     if check_count("steps", steps) > T:
         raise ValueError(f"steps must lie in 1..{T}, got {steps}")
     return [(T*(steps-k) + steps//2)//steps for k in range(steps+1)]
@@ -142,13 +145,14 @@ def ddim(
     generator: torch.Generator | None = None, # where noise is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
-    steps: Any = 50, # calls of the model, or the times themselves, such as [901, 801, ..., 1, 0]
+    steps: Any = 50, # calls of the model, or the times, such as [901, 801, ..., 1, 0]
     eta: Share = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # generator of (t, x_t), t falling to 0
     "DDIM, strides of any length that keep the marginals (@eq-ddim; Song 2021)."
     check_start(shape, xT)
     if d.discrete:
-        raise TypeError(f"d must be a Gaussian diffusion for ddim, got {type(d).__name__}")
+        name = type(d).__name__
+        raise TypeError(f"d must be a Gaussian diffusion for ddim, got {name}")
     rule, times = partial(ddim_rule, eta=eta), timesteps(d.schedule.T, steps)
     return walk(d, model, shape, times, rule, generator, xT, y)
 
@@ -162,7 +166,8 @@ def sampler_of(
 ) -> Callable: # the sampler
     "The sampler by its name; raise where it is unknown, or has no such option."
     name = getattr(method, "__name__", method)
-    if not callable(method): method = samplers[check_choice("method", method, choices=samplers)]
+    if not callable(method):
+        method = samplers[check_choice("method", method, choices=samplers)]
     if unknown := set(options) - set(inspect.signature(method).parameters):
         raise TypeError(f"{name} has no option {', '.join(sorted(unknown))}")
     return method
@@ -187,26 +192,27 @@ def sample_model(
 def sample_run(
     run, # from `fit` or `load_run`, trained on a diffusion
     n: Count, # how many
-    y: Tensor | int | None = None, # the condition of each `(n, ...)`, or one label for all
+    y: Tensor | int | None = None, # the condition of each `(n, ...)`, or a label for all
     method: Any = "ddpm", # a key of `samplers`, or a sampler
-    steps: Any = None, # strides, for samplers that take any; default: as many as they like
+    steps: Any = None, # strides, for samplers that take any; default: the sampler's own
     seed: Seed | None = None, # default: from PyTorch's global stream
     batch: Count = 1024, # samples in one call of the network
     progress: bool = True, # show a bar where it takes long?
     **options, # as for the sampler
 ) -> Tensor: # x_0 `(n, ...)`, on the run's device
     "Samples of a trained run, by its averaged network."
-    if run.d is None: raise ValueError("run must be one that was trained on a diffusion, got another")
+    if run.d is None:
+        raise ValueError("run must be one that was trained on a diffusion, got another")
     options |= {} if steps is None else {"steps": steps}
     sampler, made = sampler_of(method, options), []
     seed = int(torch.randint(2**31, ())) if seed is None else seed
-    generator, bar = rng(seed, run.device), tqdm(delay=3, disable=not progress, unit=" strides")
+    generator, d = rng(seed, run.device), run.d.to(run.device)
+    bar = tqdm(delay=3, disable=not progress, unit=" strides")
     y = torch.full((n,), y, device=run.device) if isinstance(y, int) else y
-    d = run.d.to(run.device)
     for i in range(0, n, batch):
-        shape = (min(batch, n-i), *run.shape)
-        given = {} if y is None else {"y": y[i:i+batch]}
-        for _, x in sampler(d, run.ema, shape, generator, **given, **options): bar.update()
+        shape = min(batch, n-i), *run.shape
+        given = options if y is None else {**options, "y": y[i:i+batch]}
+        for _, x in sampler(d, run.ema, shape, generator, **given): bar.update()
         made.append(x)
     bar.close()
     return d.states(torch.cat(made), "the model's output")
@@ -217,7 +223,7 @@ def sample(
     *args, # with a run: how many; with a diffusion: the model and the shape `(B, ...)`
     **kwargs, # as for `sample_run`, or for `sample_model`
 ) -> Tensor: # x_0
-    "`sample(run, n)` or `sample(d, model, shape)`: run a sampler to the end and give its last x."
+    "`sample(run, n)` or `sample(d, model, shape)`: a sampler's last x."
     return (sample_run if hasattr(d, "ema") else sample_model)(d, *args, **kwargs)
 
 # %% ../nbs/10_sampling.ipynb #e2c0cd8e
@@ -231,7 +237,7 @@ def record(
 
 # %% ../nbs/10_sampling.ipynb #b029ac33
 def plot_strip(
-    states: list[tuple[int, Tensor]], # (t, x) as from `record`; x is `(B, C, H, W)` or `(B, 2)`
+    states: list[tuple[int, Tensor]], # as from `record`; x: `(B, C, H, W)` or `(B, 2)`
     rows: int = 4, # pictures to show, where x holds pictures
     fig=None, # a matplotlib figure to draw on; default: a new one
 ): # the figure
@@ -240,8 +246,9 @@ def plot_strip(
     rows = 1 if states[0][1].ndim == 2 else min(rows, len(states[0][1]))
     size = 7, 0.2 + 7/len(states)*rows
     fig = fig or plt.figure(figsize=size, layout="constrained")
+    grey = dict(cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for ax, (t, x) in zip(fig.subplots(1, len(states), squeeze=False)[0], states):
-        if x.ndim == 4: ax.imshow(tile(x[:rows], 1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        if x.ndim == 4: ax.imshow(tile(x[:rows], 1), **grey)
         else: show_points(x, ax=ax, s=1).set(xlim=(-3, 3), ylim=(-3, 3))
         ax.set(title=f"t = {t}", xlabel="", ylabel="", xticks=[], yticks=[])
         ax.grid(False)

@@ -334,12 +334,11 @@ def save(self:Run,
     path: str | Path, # of the file
 ):
     "Write the run to a file; `load_run` reads it."
-    state = {"model": plain(self.model).state_dict(), "ema": plain(self.ema).state_dict()}
-    state |= {k: getattr(self, k) for k in ("step", "plan", "shape")}
-    state["optimizer"] = self.optimizer.state_dict()
-    state["history"] = self.history[:self.step].clone()
-    state["generator"] = None if self.generator is None else self.generator.get_state()
-    state |= {"d": described(self.d), "net": described(plain(self.model))}
+    state = {k: getattr(self, k) for k in ("step", "plan", "shape")} | {
+        "model": plain(self.model).state_dict(), "ema": plain(self.ema).state_dict(),
+        "optimizer": self.optimizer.state_dict(), "history": self.history[:self.step].clone(),
+        "d": described(self.d), "net": described(plain(self.model)),
+        "generator": None if self.generator is None else self.generator.get_state()}
     unfinished = Path(f"{path}.part")
     torch.save(state, unfinished)
     unfinished.replace(path)
