@@ -149,7 +149,7 @@ def check_shape(
 ) -> tuple[int, ...]: # the same sizes
     "Raise unless `value` is a shape (B, ...) with at least two axes."
     if not isinstance(value, (tuple, list)) or len(value) < 2:
-        raise ValueError(f"{name} must be (B, ...) with at least two axes, such as (16, 2), "
+        raise ValueError(f"{name} must be (B, ...) with at least two axes, as (16, 2), "
                          f"got {shown(value)}")
     return tuple(check_count(name, n) for n in value)
 

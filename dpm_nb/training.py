@@ -162,7 +162,7 @@ def check_objective(
 ) -> Any: # the same value
     "Raise unless `value` is a diffusion or an objective."
     if not (isinstance(value, Diffusion) or callable(value)):
-        raise TypeError(f"{name} must be a diffusion such as GaussianDiffusion(linear(9)) "
+        raise TypeError(f"{name} must be a diffusion, as GaussianDiffusion(linear(9)), "
                         "or an objective (model, batch, generator) -> (B,), "
                         f"got {shown(value)}")
     return value
@@ -336,7 +336,8 @@ def save(self:Run,
     "Write the run to a file; `load_run` reads it."
     state = {k: getattr(self, k) for k in ("step", "plan", "shape")} | {
         "model": plain(self.model).state_dict(), "ema": plain(self.ema).state_dict(),
-        "optimizer": self.optimizer.state_dict(), "history": self.history[:self.step].clone(),
+        "optimizer": self.optimizer.state_dict(),
+        "history": self.history[:self.step].clone(),
         "d": described(self.d), "net": described(plain(self.model)),
         "generator": None if self.generator is None else self.generator.get_state()}
     unfinished = Path(f"{path}.part")

@@ -330,7 +330,7 @@ def test_mistake(name):
 def test_a_time_is_taken_in_1_to_T_and_nowhere_else(t):
     d = GaussianDiffusion(linear(1000))
     for given_t in (t, torch.tensor(t), torch.full((4,), t)):
-        if 1 <= t <= 1000: assert_close(d.q_step(x, given_t).stddev, d.schedule.beta[t].sqrt().float().expand(4, 1))
+        if 1 <= t <= 1000: assert_close(d.q_step(x, given_t).stddev, d.schedule.beta[t].sqrt().float().expand(4, 2))
         else:
             with pytest.raises(ValueError, match=re.escape(str(t)) + "|at least 1"): d.q_step(x, given_t)
 

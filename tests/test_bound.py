@@ -8,9 +8,10 @@ from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
 from dpm_nb.binomial import BinomialDiffusion, bit_oracle
-from dpm_nb.bound import path_bound, prior_terms, vlb, vlb_estimate
-from dpm_nb.core import rng
-from dpm_nb.data import digits, heartbeat, heartbeats, to_real
+from dpm_nb.bound import path_bound, prior_terms, step_terms, vlb
+from dpm_nb.core import Diffusion, Family, draw, rng, to_real
+from dpm_nb.data import digits, heartbeat, heartbeats
+from dpm_nb.estimate import vlb_estimate
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.nets import MLP, UNet
 from dpm_nb.schedule import cosine, inverse_time, linear
@@ -22,10 +23,10 @@ points = torch.randn(40, 3, generator=rng(0))
 @pytest.mark.parametrize("variance", ["beta", "posterior"])
 def test_one_step_leaves_both_ends(variance):
     d = GaussianDiffusion(linear(1), "x0", variance)
-    b = vlb(d, silent, points, "continuous", rng(1))
+    b = vlb(d, silent, points, decoder="continuous", generator=rng(1))
     assert b.steps.shape == (0, 40) and b.prior.shape == b.decoder.shape == (40,)
     assert_close(b.total, b.prior + b.decoder)
-    got = vlb_estimate(d, silent, points, 4, "continuous", rng(2))
+    got = vlb_estimate(d, silent, points, passes=4, decoder="continuous", generator=rng(2))
     assert math.isfinite(got.mean) and got.stderr >= 0
 
 
@@ -35,7 +36,7 @@ def test_every_example_meets_every_time_once():
         seen.append(t)
         return x*0
     d = GaussianDiffusion(cosine(7), "x0")
-    vlb(d, model, points, "continuous", batch=11)
+    vlb(d, model, points, decoder="continuous", batch=11)
     assert_close(torch.cat(seen).bincount(minlength=8), torch.tensor([0] + [40]*7))
 
 
@@ -46,14 +47,13 @@ def test_an_estimate_spends_what_it_may(passes):
         nonlocal seen
         seen += len(x)
         return x*0
-    vlb_estimate(GaussianDiffusion(cosine(100), "x0"), model, points, passes, "continuous")
+    vlb_estimate(GaussianDiffusion(cosine(100), "x0"), model, points, passes=passes, decoder="continuous")
     assert passes - 1 < seen/40 <= passes
 
 
 @pytest.mark.parametrize("f", [vlb, path_bound, vlb_estimate])
-def test_nan_is_no_number_on_an_accelerator_either(f, monkeypatch):
-    "There values are not read in the loop, since that would wait; the last look must find what is wrong."
-    monkeypatch.setattr("dpm_nb.core.readable", lambda x: False)
+def test_nan_is_no_number(f):
+    "In the loop values are not read, since that would wait on an accelerator; the last look must find what is wrong."
     options = {} if f is path_bound else {"decoder": "continuous"}
     with pytest.raises(ValueError, match="the model's output must be finite, got NaN"):
         f(GaussianDiffusion(cosine(5), "x0"), lambda x, t: x*math.nan, points, **options)
@@ -61,19 +61,27 @@ def test_nan_is_no_number_on_an_accelerator_either(f, monkeypatch):
 
 def test_seeds_repeat():
     d = GaussianDiffusion(cosine(20), "x0")
-    for f in (lambda s: vlb(d, silent, points, "continuous", rng(s)).total, lambda s: path_bound(d, silent, points, s),
-              lambda s: torch.tensor(vlb_estimate(d, silent, points, 16, "continuous", rng(s))[:2])):
-        assert_close(f(3), f(3), rtol=0, atol=0)
-        assert not torch.equal(f(3), f(4))
+    whole = dict(decoder="continuous")
+    for f in (lambda g: vlb(d, silent, points, generator=g, **whole).total, lambda g: path_bound(d, silent, points, generator=g),
+              lambda g: torch.tensor(vlb_estimate(d, silent, points, passes=16, generator=g, **whole)[:2])):
+        before = torch.get_rng_state()
+        assert_close(f(rng(3)), f(rng(3)), rtol=0, atol=0)
+        assert not torch.equal(f(rng(3)), f(rng(4)))
+        assert torch.equal(before, torch.get_rng_state()), "the process's own stream moved"
+        torch.manual_seed(5)
+        one = f(None)
+        torch.manual_seed(5)
+        assert_close(f(None), one, rtol=0, atol=0)                                      # without one it draws from there
 
 
 def test_batches_change_nothing_but_the_noise_order():
     d = GaussianDiffusion(cosine(9), "x0")
-    one, many = (vlb(d, silent, points, "continuous", rng(1), batch) for batch in (10**6, 40))
+    whole, sizes = dict(decoder="continuous"), (40, 7)
+    one, many = (vlb(d, silent, points, generator=rng(1), batch=batch, **whole) for batch in (10**6, 40))
     assert_close(one.steps, many.steps)
-    one, many = (path_bound(d, lambda x, t: 0.5*x, points, batch=batch) for batch in (40, 7))
+    one, many = (path_bound(d, lambda x, t: 0.5*x, points, generator=rng(1), batch=batch) for batch in sizes)
     assert_close(one, many)
-    one, many = (torch.tensor(vlb_estimate(d, silent, points, 16, "continuous", rng(1), batch)[:2]) for batch in (40, 7))
+    one, many = (vlb_estimate(d, silent, points, passes=16, generator=rng(1), batch=batch, **whole)[:2] for batch in sizes)
     assert_close(one, many)
 
 
@@ -92,7 +100,8 @@ def test_one_bound_serves_both_families(make):
     "For bits: above the entropy of the heartbeat, and the three forms agree."
     d = BinomialDiffusion(make(30), "x0")
     model, x = bit_oracle(d, heartbeats()), heartbeat(1500, generator=rng(0))
-    b, path, e = vlb(d, model, x, generator=rng(1)), path_bound(d, model, x), vlb_estimate(d, model, x, 40, generator=rng(2))
+    b, path = vlb(d, model, x, generator=rng(1)), path_bound(d, model, x, generator=rng(0))
+    e = vlb_estimate(d, model, x, passes=40, generator=rng(2))
     assert (b.steps >= 0).all()
     nats = 20*math.log(2)
     se = [b.total.std()/1500**.5, path.std()/1500**.5, e.stderr*nats]
@@ -104,7 +113,7 @@ def test_one_bound_serves_both_families(make):
 def test_decoders_of_bits_are_probabilities_already():
     d = BinomialDiffusion(linear(5), "x0")
     model, x = bit_oracle(d, heartbeats()), heartbeat(50, generator=rng(0))
-    assert_close(*(vlb(d, model, x, kind, rng(1)).total for kind in ("discrete", "continuous")))
+    assert_close(*(vlb(d, model, x, decoder=kind, generator=rng(1)).total for kind in ("discrete", "continuous")))
 
 
 @pytest.mark.parametrize("make", [linear, inverse_time])

@@ -35,7 +35,7 @@ FORMS = {
     "torch.log1p(a)": {"a"}, "math.sqrt(a*b)": {"(a*b)", "math.sqrt(a/b)"}, "a.mean(1)": {"a.sum(1)", "a.mean(2)"},
     "a.sum(-1)": {"a.mean(-1)", "a.sum(-2)"}, "a.clamp(min=1e-300)": set(), "p.variance": {"p.stddev"},
     "kl_divergence(a, b)": {"kl_divergence(b, a)"}, "torch.where(a, b, t)": {"torch.where(a, t, b)"},
-    "at_least(3)": set(), "f(a, batch=3)": set(), "x.device.type == 'cuda'": set(), "f'{a + 1}'": set(),
+    "at_least(3)": set(), "f(a, batch=3)": set(), "a.split(3)": set(), "a.shape[-1]": {"a.shape[-2]"}, "x.device.type == 'cuda'": set(), "f'{a + 1}'": set(),
 }
 
 

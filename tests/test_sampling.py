@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dpm_nb import sampling
 from dpm_nb.core import rng
-from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.gaussian import VIEWS, GaussianDiffusion
 from dpm_nb.sampling import ddim, ddpm, sample
 from dpm_nb.schedule import linear
 
@@ -30,7 +30,7 @@ def operations(loop):
     return count.steps[1:-1]                                    # the first holds the preparation, the last is empty
 
 
-@pytest.mark.parametrize("predicts", ["eps", "x0", "v", "score"])
+@pytest.mark.parametrize("predicts", VIEWS)
 @pytest.mark.parametrize("clip", [None, (-1, 1)])
 def test_ddpm_takes_at_most_ten_operations_a_step(predicts, clip):
     steps = operations(ddpm(GaussianDiffusion(linear(20), predicts, clip=clip), lambda x, t: x, (4, 2)))
@@ -40,7 +40,7 @@ def test_ddpm_takes_at_most_ten_operations_a_step(predicts, clip):
     assert not any("rand" in op or "normal" in op for op in steps[-1]), "noise at t=1"
 
 
-@pytest.mark.parametrize("predicts", ["eps", "x0", "v", "score"])
+@pytest.mark.parametrize("predicts", VIEWS)
 def test_ddim_takes_at_most_six_operations_a_step_and_draws_nothing(predicts):
     steps = operations(ddim(GaussianDiffusion(linear(20), predicts), lambda x, t: x, (4, 2), steps=10))
     assert len(steps) == 9 and max(map(len, steps)) <= 6

@@ -69,7 +69,8 @@ PLUMBING = {"matplotlib", "plt", "widgets", "IPython", "display", "tqdm", "time"
             "tempfile", "urllib", "Path", "os", "sys"}
 FILES = {"torch.save", "torch.load"}
 NO_EQUATION_CALL = re.compile(r"(.*\.)?(check_\w+|print|warn|tqdm|watch|at_least|between)$")
-NO_EQUATION_ARGUMENT = {"batch", "rows", "size", "dpi", "figsize", "stacklevel", "rtol", "atol"}
+NO_EQUATION_ARGUMENT = {"batch", "rows", "size", "dpi", "figsize", "stacklevel", "rtol", "atol",
+                        "seed", "random_state"}
 ALONG_AN_AXIS = set("""sum mean std var min max argmin argmax softmax log_softmax logsumexp
                        cumsum cumprod cummax cummin flip squeeze unsqueeze stack cat diff norm
                        any all prod sort flatten transpose chunk split select""".split())
@@ -124,6 +125,11 @@ def parts(node, unused=frozenset(), in_class=False):
     if isinstance(node, ast.Call) and is_no_equation(node): return
     if isinstance(node, ast.keyword) and node.arg in NO_EQUATION_ARGUMENT: return
     if isinstance(node, ast.Compare) and strings(node) & (DEVICES | {"cpu"}): return
+    if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") in ("Annotated", "Literal"):
+        return
+    # blocks of another size give the same
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "split":
+        return (yield from each(node.func))
     if isinstance(node, ast.FunctionDef):
         if not is_plumbing(node): yield from each(*node.body)
         return
@@ -139,6 +145,8 @@ def parts(node, unused=frozenset(), in_class=False):
     # the last of two axes is axis 1 as well as axis -1
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ALONG_AN_AXIS:
         for value in [*node.args, *(k.value for k in node.keywords)]: value.is_axis = True
+    if isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "shape":
+        node.slice.is_axis = True
     yield node
     yield from each(*ast.iter_child_nodes(node))
 
