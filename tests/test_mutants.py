@@ -29,13 +29,32 @@ def root(x): return math.sqrt(x - 1)
 def plot_half(x): return half(x)*3
 '''
 FORMS = {
-    "a + b": {"a - b"}, "a - 1": {"a + 1", "a - 2", "a"}, "a*b": {"a/b"}, "a**b": {"a*b"},
-    "-a": {"a"}, "a < b": {"a >= b"}, "0.5*a": {"1.0*a", "0.5/a"}, "a[t - 1]": {"a[t + 1]", "a[t - 2]", "a[t]"},
-    "a[1:]": {"a[2:]", "a[:]"}, "a[:b]": {"a[:]"}, "(a - b).square()": {"(a + b).square()", "(a - b)"},
-    "torch.log1p(a)": {"a"}, "math.sqrt(a*b)": {"(a*b)", "math.sqrt(a/b)"}, "a.mean(1)": {"a.sum(1)", "a.mean(2)"},
-    "a.sum(-1)": {"a.mean(-1)", "a.sum(-2)"}, "a.clamp(min=1e-300)": set(), "p.variance": {"p.stddev"},
-    "kl_divergence(a, b)": {"kl_divergence(b, a)"}, "torch.where(a, b, t)": {"torch.where(a, t, b)"},
-    "at_least(3)": set(), "f(a, batch=3)": set(), "a.split(3)": set(), "a.shape[-1]": {"a.shape[-2]"}, "x.device.type == 'cuda'": set(), "f'{a + 1}'": set(),
+    "a + b": {"a - b"},
+    "a - 1": {"a + 1", "a - 2", "a"},
+    "a*b": {"a/b"},
+    "a//b": {"a*b"},
+    "a**b": {"a*b"},
+    "-a": {"a"},
+    "a < b": {"a >= b"},
+    "0.5*a": {"1.0*a", "0.5/a"},
+    "a[t - 1]": {"a[t + 1]", "a[t - 2]", "a[t]"},
+    "a[1:]": {"a[2:]", "a[:]"},
+    "a[:b:-1]": {"a[::-1]", "a[:b:1]", "a[:b:-2]"},
+    "(a - b).square()": {"(a + b).square()", "(a - b)"},
+    "torch.log1p(a)": {"a"},
+    "math.sqrt(a*b)": {"(a*b)", "math.sqrt(a/b)"},
+    "a.mean(1)": {"a.sum(1)", "a.mean(2)"},
+    "a.sum(-1)": {"a.mean(-1)", "a.sum(-2)"},
+    "p.variance": {"p.stddev"},
+    "kl_divergence(a, b)": {"kl_divergence(b, a)"},
+    "torch.where(a, b, t)": {"torch.where(a, t, b)"},
+    "a.shape[-1]": {"a.shape[-2]"},
+    "a.clamp(min=1e-300)": set(),
+    "at_least(3)": set(),
+    "f(a, batch=3)": set(),
+    "a.split(3)": set(),
+    "a.device.type == 'cuda'": set(),
+    "f'{a + 1}'": set(),
 }
 
 
@@ -68,7 +87,7 @@ def test_no_score_is_left_over():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_changed(form, tmp_path):
-    cells = [nbformat.v4.new_code_cell(f"#| export\nc = {form}   # a[1:] - 1")]
+    cells = [nbformat.v4.new_code_cell(f"#| export\nc = {form}  # ᾱ[1:] - 1")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path/"form.ipynb")
     found = {m.after.removeprefix("c = ") for m in all_mutants(code_cells(tmp_path/"form.ipynb"))}
     assert found == FORMS[form]

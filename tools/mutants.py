@@ -125,7 +125,7 @@ def parts(node, unused=frozenset(), in_class=False):
     if isinstance(node, ast.Call) and is_no_equation(node): return
     if isinstance(node, ast.keyword) and node.arg in NO_EQUATION_ARGUMENT: return
     if isinstance(node, ast.Compare) and strings(node) & (DEVICES | {"cpu"}): return
-    if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") in ("Annotated", "Literal"):
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("Annotated", "Literal"):
         return
     # blocks of another size give the same
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "split":
@@ -182,7 +182,7 @@ def named(tree, before="", top=True):
 # What is changed -------------------------------------------------------------------------
 
 OPERATORS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),
-             ast.Pow: ("**", "*"), ast.FloorDiv: ("//", "/"), ast.Mod: ("%", "//"),
+             ast.Pow: ("**", "*"), ast.FloorDiv: ("//", "*"), ast.Mod: ("%", "//"),
              ast.BitAnd: ("&", "|"), ast.BitOr: ("|", "&")}
 COMPARISONS = {ast.Lt: ("<", ">="), ast.LtE: ("<=", ">"), ast.Gt: (">", "<="),
                ast.GtE: (">=", "<"), ast.Eq: ("==", "!="), ast.NotEq: ("!=", "==")}
