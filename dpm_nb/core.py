@@ -38,7 +38,7 @@ def per_example(
     x: Tensor, # one number or more for each example, `(B, ...)`
 ) -> Tensor: # `(B, D)`
     "The numbers of each example in a row."
-    return x.unsqueeze(-1).flatten(1)
+    return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
 
 # %% ../nbs/00_core.ipynb #7694a239
 @door
@@ -213,7 +213,6 @@ def check_output(
     return out
 
 # %% ../nbs/00_core.ipynb #2715731f
-@door
 def as_network(
     model: Model, # callable (x, t), or a `Network`
 ) -> Network:
@@ -231,5 +230,6 @@ def prepare(
     "Set up a measurement: sums in float64 (MPS: float32), the network in its precision."
     net = Network(model, y, rows)
     device = net.device or x0.device
+    net.y = y if y is None else y.to(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64
     return d.to(device), net, d.states(x0, "x0").to(device, dtype)

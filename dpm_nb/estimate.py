@@ -33,12 +33,12 @@ def pilot(
     for _ in range(rounds):
         i = (draw(x0.new_empty(T-1), generator, torch.rand)*len(x0)).long()
         terms.append(step_terms(d, net.of(i), x0[i], t, generator=generator)[0])
-    rate = -d.schedule.log_snr.to(x0).diff()[1:].clamp(max=-1e-12, min=-1.)
+    rate = (-d.schedule.log_snr.to(x0).diff()[1:]).clamp(min=1e-12, max=1.)
     square = (torch.stack(terms)/rate).square().mean(0)
     moment = torch.cat([x0.new_zeros(1), square.cumsum(0)])
     low, high = (t - t//4 - 5).clamp(min=0), (t + t//4 + 2).clamp(max=T-1)
     p = rate*((moment[high] - moment[low])/(high - low)).sqrt()
-    p = torch.ones_like(p) if p.sum() == 0 else p
+    if not p.any(): p = torch.ones_like(p)
     return torch.cat([p.new_zeros(2), (1-uniform)*p/p.sum() + uniform/(T-1)])
 
 # %% ../nbs/06b_estimate.ipynb #88fe9ad3

@@ -20,7 +20,7 @@ from torch import Tensor
 from .checks import Count, Positive, Visit, at_least, between, door
 from .checks import check_number, check_real, looked_at, shown
 from .core import draw, rng
-from .data import Mixture
+from .data import Mixture, blank
 
 # %% ../nbs/12_metrics.ipynb #554bc694
 class Interval(NamedTuple):
@@ -274,8 +274,8 @@ def sliced_wasserstein(
 ) -> Tensor: # `()`, squared units of the points, float64
     "Squared sliced Wasserstein distance, @eq-sliced, over random bases; on the CPU."
     check_widths(a=a, b=b)
-    F = a.shape[1]
-    turns = draw(a.new_empty(-(-directions//F), F, F), generator or rng())
+    F, generator = a.shape[1], generator or rng()
+    turns = draw(blank((-(-directions//F), F, F), generator), generator).to(a)
     theta = torch.linalg.qr(turns)[0].reshape(-1, F)[:directions].T
     return sorted_distance(a @ theta, b @ theta).mean()
 

@@ -40,13 +40,13 @@ def test_an_error_leaves_the_streams_alone(streams):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps"])
+@pytest.mark.parametrize("device", [torch.device(name) for name in ("cuda", "cuda:0", "mps")], ids=str)
 def test_the_stream_of_the_device_is_put_back_too(streams, device):
     with Pretend():
-        mine = torch.mps._get_default_mps_generator() if device == "mps" else torch.cuda.default_generators[0]
+        mine = torch.mps._get_default_mps_generator() if device.type == "mps" else torch.cuda.default_generators[0]
         mine.manual_seed(7)
         before = torch.get_rng_state(), mine.get_state()
-        with F.seeded(3, torch.device(device)):
+        with F.seeded(3, device):
             drawn = torch.rand(4), torch.rand(4, generator=mine, device=device).cpu()
         assert torch.equal(torch.get_rng_state(), before[0]) and torch.equal(mine.get_state(), before[1])
         assert torch.equal(drawn[0], torch.rand(4, generator=rng(3))) and torch.equal(drawn[1], drawn[0])
@@ -61,7 +61,7 @@ def test_the_streams_of_a_gpu(streams):
 
 
 def test_the_old_page_is_still_found():
-    nb = NS(cells=[NS(**c) for c in cells(NBS/"12b_features.ipynb")], path_="12b_features.ipynb")
+    nb = NS(cells=cells(NBS/"12b_features.ipynb"), path_="12b_features.ipynb")
     step = FrontmatterProc(nb)
     step.begin()
     for cell in nb.cells: step.cell(cell)

@@ -144,7 +144,8 @@ def parts(node, unused=frozenset(), in_class=False):
         return (yield from each(*(rest if isinstance(rest, list) else [rest])))
     # the last of two axes is axis 1 as well as axis -1
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ALONG_AN_AXIS:
-        for value in [*node.args, *(k.value for k in node.keywords)]: value.is_axis = True
+        for value in [*node.args, *(k.value for k in node.keywords)]:
+            for v in [value, *getattr(value, "elts", ())]: v.is_axis = True
     if isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "shape":
         node.slice.is_axis = True
     yield node
