@@ -126,7 +126,8 @@ def check_kind(
     if (type(value), kinds) not in known:
         if not isinstance(value, kinds):
             wanted = " or ".join(k.__name__ for k in kinds)
-            raise TypeError(f"{name} must be a {wanted}, got {shown(value)}")
+            article = "an" if wanted[0] in "AEIOU" else "a"
+            raise TypeError(f"{name} must be {article} {wanted}, got {shown(value)}")
         known.add((type(value), kinds))
     return value
 
@@ -149,8 +150,9 @@ def check_shape(
 ) -> tuple[int, ...]: # the same sizes
     "Raise unless `value` is a shape (B, ...) with at least two axes."
     if not isinstance(value, (tuple, list)) or len(value) < 2:
-        raise ValueError(f"{name} must be (B, ...) with at least two axes, as (16, 2), "
-                         f"got {shown(value)}")
+        raise (ValueError if isinstance(value, (tuple, list)) else TypeError)(
+            f"{name} must be (B, ...) with at least two axes, such as (16, 2), "
+            f"got {shown(value)}")
     return tuple(check_count(name, n) for n in value)
 
 # %% ../nbs/90_checks.ipynb #1709062a
@@ -218,7 +220,8 @@ def check_like(
     visit: Visit, # knows the batch
 ) -> Tensor: # the same tensor
     "Raise unless `x` is a real tensor that broadcasts to the shape of the batch."
-    got, want = tuple(check_real(name, x, visit).shape), tuple(visit.batch.shape)
+    batch = x if visit.batch is None else visit.batch
+    got, want = tuple(check_real(name, x, visit).shape), tuple(batch.shape)
     fits = all(n in (1, m) for n, m in zip(got[::-1], want[::-1]))
     if len(got) > len(want) or not fits:
         raise ValueError(f"{name} must broadcast to the shape {want}, got {got}")
@@ -232,7 +235,8 @@ def check_noise(
     unit: bool = False, # must it lie in [0, 1)?
 ) -> Tensor: # the same tensor
     "Raise unless `x` is noise of the batch's shape."
-    got, want = tuple(check_real(name, x, visit).shape), tuple(visit.batch.shape)
+    batch = x if visit.batch is None else visit.batch
+    got, want = tuple(check_real(name, x, visit).shape), tuple(batch.shape)
     if got != want:
         raise ValueError(f"{name} must have the batch's shape {want}, got {got}")
     if unit and not looked_at(lambda: ((x >= 0) & (x < 1)).all(), visit):
@@ -283,11 +287,11 @@ Count, Seed = at_least(1), at_least(0)
 Number, Share, Positive = between(), between(0, 1), between(1e-300)
 Range, Shape = Annotated[tuple, check_range], Annotated[tuple, check_shape]
 Model, Time = Annotated[Any, check_model], Annotated[Any, check_time]
-Real, Examples = Annotated[Tensor, check_real], Annotated[Tensor, check_examples]
-State, BitState = Annotated[Tensor, check_state], Annotated[Tensor, check_bits]
-Like, Noise = Annotated[Tensor, check_like], Annotated[Tensor, check_noise]
-BitLike = Annotated[Tensor, functools.partial(check_bits, check=check_like)]
-UnitNoise = Annotated[Tensor, functools.partial(check_noise, unit=True)]
+Real, Examples, State, BitState, Like, Noise, BitLike, UnitNoise = (
+    Annotated[Tensor, check] for check in (
+        check_real, check_examples, check_state, check_bits, check_like, check_noise,
+        functools.partial(check_bits, check=check_like),
+        functools.partial(check_noise, unit=True)))
 
 # %% ../nbs/90_checks.ipynb #9ab51261
 FREE = Any, object, int, float, inspect.Parameter.empty # of these, nothing is asked

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cast', 'at', 'per_example', 'rng', 'draw', 'noise_like', 'pick_device', 'precise', 'to_real', 'to_uint8', 'Diffusion',
-           'Family', 'Network', 'check_output', 'as_network', 'prepare']
+           'Family', 'Network', 'check_output', 'as_network', 'check_condition', 'prepare']
 
 # %% ../nbs/00_core.ipynb #cec75458
 import copy
@@ -219,6 +219,23 @@ def as_network(
     "A model as a `Network`."
     return model if isinstance(model, Network) else Network(model)
 
+# %% ../nbs/00_core.ipynb #76bbbe12
+def check_condition(
+    model: Any, # that will be asked under it
+    y: Tensor | None, # what the caller gave
+    n: int, # examples
+) -> None:
+    "Raise unless there is a condition for each example, and the model knows it."
+    if y is None: return
+    if not isinstance(y, Tensor): raise TypeError(f"y must be a torch.Tensor, got {y!r}")
+    if y.ndim < 1 or len(y) != n:
+        raise ValueError(f"y must hold a condition for each of {n} examples, "
+                         f"got shape {tuple(y.shape)}")
+    K = getattr(getattr(model, "model", model), "recipe", {}).get("classes")
+    if K is not None and n and not (0 <= y.min() and y.max() < K):
+        raise ValueError(f"y must lie in 0..{K-1}, "
+                         f"got values from {y.min()} to {y.max()}")
+
 # %% ../nbs/00_core.ipynb #f6c6809d
 def prepare(
     d: Diffusion, # the family and its schedule
@@ -228,6 +245,7 @@ def prepare(
     rows: int | None = None, # examples in one call of the model
 ) -> tuple[Diffusion, Network, Tensor]: # the three on the model's device
     "Set up a measurement: sums in float64 (MPS: float32), the network in its precision."
+    check_condition(model, y, len(x0))
     net = Network(model, y, rows)
     device = net.device or x0.device
     net.y = y if y is None else y.to(device)

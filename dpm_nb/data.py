@@ -21,7 +21,7 @@ from torch.distributions.constraints import positive_definite
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from .checks import (Count, Real, Share, State, Visit, between, check_examples,
-                           check_real, check_state, door, looked_at, shown)
+                           check_kind, check_real, check_state, door, looked_at, shown)
 from .core import draw, precise, to_real
 
 # %% ../nbs/01_data.ipynb #3fcd42dc
@@ -361,12 +361,14 @@ def batches(
     generator: torch.Generator, # on that device
 ): # generator of `(n, ...)` real tensors x, or pairs (x, y)
     "Random batches for ever; bytes become reals in [-1, 1] on the device."
-    pick = source(data, device, generator)
+    pick, seen = source(data, device, generator), Visit(look=False)
     while True:
         batch = pick(n)
         parts = batch if isinstance(batch, (tuple, list)) else [batch]
+        for v in parts: check_kind("data", v, kinds=(Tensor,))
         x, *y = (v.to(device) for v in parts)
-        x = (to_real(x) if x.dtype == torch.uint8 else x).to(dtype)
+        x = to_real(x) if x.dtype == torch.uint8 else check_real("data", x, seen)
+        x = x.to(dtype)
         yield (x, y[0]) if y else x
 
 # %% ../nbs/01_data.ipynb #2566897f

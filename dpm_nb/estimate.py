@@ -33,7 +33,7 @@ def pilot(
     for _ in range(rounds):
         i = (draw(x0.new_empty(T-1), generator, torch.rand)*len(x0)).long()
         terms.append(step_terms(d, net.of(i), x0[i], t, generator=generator)[0])
-    rate = (-d.schedule.log_snr.to(x0).diff()[1:]).clamp(min=1e-12, max=1.)
+    rate = (-d.schedule.log_snr.to(x0).diff()[1:]).nan_to_num().clamp(min=1e-12, max=1.)
     square = (torch.stack(terms)/rate).square().mean(0)
     moment = torch.cat([x0.new_zeros(1), square.cumsum(0)])
     low, high = (t - t//4 - 5).clamp(min=0), (t + t//4 + 2).clamp(max=T-1)

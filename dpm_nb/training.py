@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from .checks import (Count, Seed, Share, Visit, between, check_choice, door, shown,
                            warn)
-from .core import Diffusion, Network, pick_device, rng
+from .core import Diffusion, Network, check_condition, pick_device, rng
 from .data import Data, batches
 from .schedule import Schedule
 
@@ -84,7 +84,7 @@ class Run:
         fused = self.device.type != "mps"
         self.optimizer = torch.optim.AdamW(self.weights, lr, fused=fused)
         self.step, self.history = 0, torch.zeros(0, device=self.device)
-        self.d = self.shape = self.generator = None # diffusion; of an example; stream
+        self.d, self.shape, self.generator = None, None, rng(0, self.device)
         self.plan = {} # steps, batch, lr, ema, weight, seed of the last `train`
 
     @property
@@ -116,7 +116,7 @@ def check_batch(
     d.states(x0)
     mean, spread = x0.mean().item(), x0.std(correction=0).item()
     fits = abs(mean) < 1.5 and 0.2 < spread < 3 and x0.min() < 0
-    if not (fits or d.discrete or x0.numel() < 2):
+    if not (fits or d.discrete or len(x0) < 16):
         warn(f"data have mean {mean:.3g} and spread {spread:.3g}, and the chain ends at "
              "N(0, I): shift and scale them to about mean 0 and spread 1 "
              "(pictures: bytes, or reals in [-1, 1])")
@@ -162,8 +162,8 @@ def check_objective(
 ) -> Any: # the same value
     "Raise unless `value` is a diffusion or an objective."
     if not (isinstance(value, Diffusion) or callable(value)):
-        raise TypeError(f"{name} must be a diffusion, as GaussianDiffusion(linear(9)), "
-                        "or an objective (model, batch, generator) -> (B,), "
+        raise TypeError(f"{name} must be a diffusion such as GaussianDiffusion(linear(9))"
+                        " or an objective (model, batch, generator) -> (B,), "
                         f"got {shown(value)}")
     return value
 
@@ -183,13 +183,15 @@ def set_out(
     if known: diffusion_loss(d, plan["weight"])
     x = data[0] if isinstance(data, tuple) else data
     if known and d.discrete and isinstance(x, Tensor): d.states(x)
+    if x is not data: check_condition(getattr(model, "model", model), data[1], len(x))
     run = model if isinstance(model, Run) else Run(model, plan["lr"], device)
-    run.generator = rng(plan["seed"] + run.step, run.device)
-    source = batches(data, plan["batch"], run.device, run.dtype, run.generator)
+    g = rng(plan["seed"] + run.step, run.device)
+    source = batches(data, plan["batch"], run.device, run.dtype, g)
     first = next(source)
     x = first[0] if isinstance(first, tuple) else first
     if known: check_batch(d, x)
-    run.d, run.plan, run.shape = d if known else None, plan, tuple(x.shape[1:])
+    run.generator, run.d, run.plan = g, d if known else None, plan
+    run.shape = tuple(x.shape[1:])
     objective = diffusion_loss(d.to(run.device), plan["weight"]) if known else d
     return run, objective, chain([first], source)
 
@@ -339,7 +341,7 @@ def save(self:Run,
         "optimizer": self.optimizer.state_dict(),
         "history": self.history[:self.step].clone(),
         "d": described(self.d), "net": described(plain(self.model)),
-        "generator": None if self.generator is None else self.generator.get_state()}
+        "generator": self.generator.get_state()}
     unfinished = Path(f"{path}.part")
     torch.save(state, unfinished)
     unfinished.replace(path)
@@ -360,7 +362,8 @@ def load_run(
     if model is None and state["net"] is None:
         raise ValueError("model must be given where the network is not of dpm_nb.nets, "
                          f"as in {path}, got None")
-    model = remade(state["net"]) if model is None else model
+    own = next(v.dtype for v in state["model"].values() if v.is_floating_point())
+    model = remade(state["net"]).to(own) if model is None else model
     shapes = lambda weights: {k: v.shape for k, v in weights.items()}
     if shapes(plain(model).state_dict()) != shapes(state["model"]):
         raise ValueError(f"model must have the layers of the run in {path}, "
@@ -371,8 +374,6 @@ def load_run(
     run.history = state["history"].to(run.device)
     run.step, run.plan, run.shape = state["step"], state["plan"], state["shape"]
     run.d = d if d is not None or state["d"] is None else remade(state["d"])
-    if state["generator"] is not None:
-        run.generator = rng(0, run.device)
-        if len(run.generator.get_state()) == len(state["generator"]):
-            run.generator.set_state(state["generator"])
+    if len(run.generator.get_state()) == len(state["generator"]):    # of the same device
+        run.generator.set_state(state["generator"])
     return run

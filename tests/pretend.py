@@ -173,6 +173,7 @@ class Pretend(TorchFunctionMode):
         return self.moved(x, home(x) if other is None else other, self.run(f, args, kwargs))
 
     def do_parse_to(self, f, name, args, kwargs): return f(*args, **kwargs)
+    def do_device(self, f, name, args, kwargs): return f(*args, **kwargs)
     def do_cpu(self, f, name, args, kwargs): return self.moved(args[0], CPU, self.run(f, args, kwargs))
     def do_cuda(self, f, name, args, kwargs): return self.moved(args[0], place("cuda"), args[0])
     def do_type_as(self, f, name, args, kwargs): return self.moved(args[0], home(args[1]), self.run(f, args, kwargs))

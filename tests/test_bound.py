@@ -8,13 +8,13 @@ from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
 from dpm_nb.binomial import BinomialDiffusion, bit_oracle
-from dpm_nb.bound import path_bound, prior_terms, step_terms, vlb
-from dpm_nb.core import Diffusion, Family, draw, rng, to_real
+from dpm_nb.bound import decoder_terms, path_bound, prior_terms, step_terms, vlb
+from dpm_nb.core import rng, to_real
 from dpm_nb.data import digits, heartbeat, heartbeats
 from dpm_nb.estimate import vlb_estimate
-from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.gaussian import VIEWS, GaussianDiffusion, Prediction
 from dpm_nb.nets import MLP, UNet
-from dpm_nb.schedule import cosine, inverse_time, linear
+from dpm_nb.schedule import Schedule, cosine, inverse_time, linear
 
 silent = lambda x, t: torch.zeros_like(x)
 points = torch.randn(40, 3, generator=rng(0))
@@ -140,3 +140,82 @@ def test_three_parts_are_the_sum_over_all_paths_of_bits(make):
     assert_close(single, three, rtol=0, atol=1e-10)
     gap = three + torch.stack([torch.stack(v).logsumexp(0) for v in log_p])
     assert (gap >= 0).all() and gap.max() > 1e-3
+
+
+def terms(d, model, x0, eps):
+    "L_0 of the first example, L_{t-1} of the t-th: one draw each, with the noise that is given."
+    t = torch.arange(1, d.schedule.T+1)
+    last, _ = decoder_terms(d, model, x0[:1], "continuous", eps[:1])
+    rest, _ = step_terms(d, model, x0[1:], t[1:], eps[1:])
+    return t, torch.cat([last, rest])
+
+
+@pytest.mark.parametrize("make", [linear, cosine])
+@pytest.mark.parametrize("predicts", VIEWS)
+@pytest.mark.parametrize("variance", ["beta", "posterior"])
+def test_the_bounds_weight_makes_the_loss_T_times_the_bounds_terms(make, predicts, variance):
+    "Up to what no network can change: the price of the two variances, which the true x_0 pays too."
+    d = GaussianDiffusion(make(40), predicts, variance)
+    x0, eps = torch.randn(2, 40, 3, dtype=torch.float64, generator=rng(1))
+    says = lambda x0_hat: lambda x, t: Prediction(x0_hat(x, t), x, d.schedule, t.long(), "x0").view(predicts)
+    guess = says(lambda x, t: 0.5*torch.tanh(x) + t[:, None]/100)
+    t, cost = terms(d, guess, x0, eps)
+    truth = torch.cat([decoder_terms(d, says(lambda x, t: x0[:1]), x0[:1], "continuous", eps[:1])[0],
+                       step_terms(d, says(lambda x, t: x0[1:]), x0[1:], t[1:], eps[1:])[0]])
+    assert_close(d.loss(guess, x0, t, eps, weight="bound")*3/40, cost - truth, rtol=1e-7, atol=1e-9)
+    assert_close(d.loss_weight(t, "bound")*d.loss(guess, x0, t, eps), d.loss(guess, x0, t, eps, weight="bound"))
+
+
+@pytest.mark.parametrize("predicts", ["eps", "v"])
+def test_for_a_learned_variance_the_loss_is_T_times_the_cross_entropy(predicts):
+    "That is the bound's term and the posterior's entropy, which no network can change; at t=1 it is L_0 itself."
+    d = GaussianDiffusion(linear(40), predicts, "learned")
+    x0, eps = torch.randn(2, 40, 3, dtype=torch.float64, generator=rng(1))
+    model = lambda x, t: torch.cat([torch.tanh(x), torch.sin(5*x)], 1)
+    t, cost = terms(d, model, x0, eps)
+    entropy = d.q_posterior(d.q_sample(x0, t, eps), x0, t).entropy().sum(1)
+    entropy[0] = 0
+    assert_close(d.loss(model, x0, t, eps, weight="bound")*3/40, cost + entropy, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("weight", ["simple", "bound"])
+def test_the_loss_of_bits_is_T_times_the_bounds_terms(weight):
+    d = BinomialDiffusion(linear(40))
+    x0 = (torch.rand(40, 3, generator=rng(1)) < 0.5).double()
+    eps, model = torch.rand(40, 3, dtype=torch.float64, generator=rng(2)), lambda x, t: 2*torch.cos(3*x.cumsum(1))
+    t, cost = terms(d, model, x0, eps)
+    assert_close(d.loss(model, x0, t, eps, weight=weight)*3/40, cost)
+
+
+@pytest.mark.parametrize("f", [vlb, path_bound, vlb_estimate])
+def test_a_chain_that_forgets_all_before_its_end(f):
+    "alpha_bar is 0 at t = 2 and 3: nothing is known there, and nothing is lost."
+    d = GaussianDiffusion(Schedule([0.5, 1., 1.]), "v", "beta")
+    options = {} if f is path_bound else {"decoder": "continuous"}
+    got = f(d, silent, points, generator=rng(0), **options)
+    number = torch.as_tensor(got.total if f is vlb else got.mean if f is vlb_estimate else got)
+    assert number.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_data_of_any_precision_are_scored_in_float64(dtype):
+    d, x = GaussianDiffusion(cosine(9), "x0"), points.to(dtype)
+    for f in (vlb, path_bound):
+        options = {} if f is path_bound else {"decoder": "continuous"}
+        one, two = (f(d, lambda x, t: 0.5*x, v, generator=rng(0), **options) for v in (x, x.double()))
+        one, two = (v.total if f is vlb else v for v in (one, two))
+        assert one.dtype == torch.float64
+        assert_close(one, two, **dict(rtol=0, atol=0))
+
+
+def test_conditions_reach_the_model_with_their_example():
+    "In every form of the bound, in batches that mix examples and times."
+    d, y = GaussianDiffusion(cosine(9), "x0"), torch.arange(40.)
+    x = y[:, None].expand(40, 3)/20 - 1
+    def knows(xt, t, y): return (y/20 - 1).double()[:, None].expand_as(xt)          # the row itself
+    for batch in (7, 1000):
+        for f in (vlb, path_bound, vlb_estimate):
+            options = {} if f is path_bound else {"decoder": "continuous"}
+            right, wrong = (f(d, knows, x, v, generator=rng(0), batch=batch, **options) for v in (y, y.flip(0)))
+            right, wrong = (float(v.total.mean() if f is vlb else v.mean() if f is path_bound else v.mean) for v in (right, wrong))
+            assert right < wrong - 1

@@ -4,7 +4,7 @@ import inspect
 import itertools
 import math
 import warnings
-from functools import cached_property
+from functools import cache, cached_property
 
 import matplotlib
 import pytest
@@ -159,6 +159,7 @@ def test_nothing_stays_behind():
 # ---------------------------------------------------------------- what the calls are given
 
 T = 10
+SCHEDULE = schedule.linear(T, end=5.)
 
 
 def leaves(thing, seen=None):
@@ -192,11 +193,14 @@ class Env:
     def g(self): return rng(0, self.device)
 
     @property
-    def s(self): return self.put(schedule.linear(T))
+    def s(self): return self.put(SCHEDULE)
 
     def put(self, d): return d.to(self.device) if self.tables else d
-    def d(self, *args, **kwargs): return self.put(gaussian.GaussianDiffusion(schedule.linear(T), *args, **kwargs))
-    def b(self, *args, **kwargs): return self.put(binomial.BinomialDiffusion(schedule.linear(T), *args, **kwargs))
+
+    @cache
+    def d(self, *args, **kwargs): return self.put(gaussian.GaussianDiffusion(SCHEDULE, *args, **kwargs))
+    @cache
+    def b(self, *args, **kwargs): return self.put(binomial.BinomialDiffusion(SCHEDULE, *args, **kwargs))
 
     def times(self, n=8):
         "Times as a caller may give them."
@@ -229,11 +233,14 @@ class Env:
         return lambda x, t: x + shift
 
     def models(self): return self.net(), self.closure
-    def run(self, **kwargs): return training.fit(self.d(), self.net(), self.x.cpu(), **self.few, **kwargs)
+    @cache
+    def run(self): return training.fit(self.d(), self.net(), self.x.cpu(), **self.few)
+
     def oracle(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.mixture)
     def rows(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.x)
     def wide(self): return oracle.Oracle(self.d(), data.gaussian(torch.zeros(2), torch.tensor([[1., .5], [.5, 2.]])))
     def grid(self): return chain.on_grid(data.two_bumps(), n=101)
+    @cache
     def classifier(self): return features.train_classifier(self.bytes, self.labels, epochs=1, batch=6, device=self.device)
 
     @property
@@ -310,7 +317,8 @@ THERE = {
         for v in ("beta", "posterior", "learned") for g in (None, e.g)],
     "gaussian.GaussianDiffusion.loss": lambda e: [
         e.d(view, v).loss(e.net(out=4 if v == "learned" else 2), e.x, t, generator=e.g, weight=w) for view in gaussian.VIEWS
-        for v in ("beta", "posterior", "learned") for w in ("simple", "bound", "min_snr") for t in e.times()],
+        for v in ("beta", "posterior", "learned") for w in ("simple", "bound", "min_snr")
+        for t in (e.times() if view == "eps" else [3])],
     "gaussian.GaussianDiffusion.variance_loss": lambda e: [e.d(variance="learned").variance_loss(
         e.x, torch.full_like(e.x, .5), e.z, e.x, t) for t in e.times()],
     "gaussian.View.terms": lambda e: gaussian.VIEWS["v"].terms(e.unit, e.unit)[1],
@@ -378,11 +386,6 @@ THERE = {
     "oracle.Oracle.__call__": lambda e: [e.oracle(predicts=p)(e.x, t) for p in gaussian.VIEWS for t in e.times()]
                                         + [e.rows()(e.x, 3), e.wide()(e.x, e.t)],
     "oracle.Oracle.x0": lambda e: [o.x0(e.x, t) for o in (e.oracle(), e.rows(), e.wide()) for t in e.times()],
-    "oracle.distance": lambda e: [oracle.distance(e.d(), m, o, x, times=times, generator=e.g) for m in e.models()
-                                  for o in (e.oracle(), e.rows()) for x, times in (
-                                      (e.x, None), (e.x, [2, 3]), (e.x, e.t), (e.x.to(m.last.weight if m is not e.closure
-                                                                                      else e.x), e.t.int()))],
-
     "nets.time_embedding": lambda e: [nets.time_embedding(t, 4) for t in e.times()[:2]],
     "nets.zero_init": lambda e: nets.zero_init(nn.Linear(2, 2).to(e.device)),
     "nets.Label": lambda e: nets.Label(3, 4).to(e.device),
@@ -409,7 +412,7 @@ THERE = {
         training.diffusion_loss(e.d())(m, e.x, e.g) for m in e.models()] + [
         training.diffusion_loss(e.d())(e.net(classes=T+2), (e.x, e.t), e.g),
         training.diffusion_loss(e.b())(e.bit_closure, e.bits, e.g)],
-    "training.ema_update": lambda e: averaged([e.x], [e.z]),
+    "training.ema_update": lambda e: averaged([e.x.clone()], [e.z]),
     "training.Run": lambda e: [training.Run(e.net(), device=e.device).model, training.Run(nn.Linear(1, 1), device=e.device).ema],
     "training.Run.loss": lambda e: e.run().loss,
     "training.descend": lambda e: whole(training.descend(training.Run(e.net(), device=e.device), lambda model, x, g: (
@@ -424,6 +427,7 @@ THERE = {
         (lambda model, x, g: (model(x, e.t[:4]) - x).square().mean(1), e.net(), e.x))],
     "training.fit": lambda e: whole(e.run()),
     "training.remade": lambda e: training.remade(training.described(e.net())).to(e.device),
+    "training.load_run": lambda e: loaded(e),
     "training.plain": lambda e: training.plain(e.net()),
 
     "sampling.start": lambda e: [sampling.start(e.d(), core.Network(m), (4, 2), g) for m, g in (
@@ -547,7 +551,8 @@ PLAIN = {
     "bound.plot_budget": lambda e: bound.plot_budget({"a": bounds(e)[0]}),
     "estimate.vlb_estimate": lambda e: [str(estimate.vlb_estimate(e.d(), m, x, passes=12, generator=e.g, decoder=how))
                                         for m in e.models() for x, how in ((e.x, "continuous"), (core.to_uint8(e.x), "discrete"))]
-        + [estimate.vlb_estimate(e.b(), e.bit_closure, e.bits, passes=12, generator=e.g)],
+        + [estimate.vlb_estimate(e.b(), e.bit_closure, e.bits, passes=12, generator=e.g),
+           estimate.vlb_estimate(e.d(), e.closure, e.x[:2], passes=12, generator=e.g, decoder="continuous")],
     "training.Run.dtype": lambda e: training.Run(e.net(), device=e.device).dtype,
     "training.Run.save": lambda e: e.run().save(e.path),
     "training.check_batch": lambda e: [training.check_batch(e.d(), e.x), training.check_batch(e.b(), e.bits)],
@@ -582,7 +587,10 @@ WIDE = {
     "data.Mixture.standardised": lambda e: e.mixture.to(e.device).standardised(),
     "data.gaussian": lambda e: data.gaussian(e.x[0], torch.eye(2)),
     "oracle.Distance": lambda e: oracle.distance(e.d(), e.net(), e.oracle(), e.x),
-    "training.load_run": lambda e: loaded(e),
+    "oracle.distance": lambda e: [oracle.distance(e.d(), m, o, x, times=times, generator=e.g) for m in e.models()
+                                  for o in (e.oracle(), e.rows()) for x, times in (
+                                      (e.x, None), (e.x, [2, 3]), (e.x, e.t), (e.x.to(m.last.weight if m is not e.closure
+                                                                                      else e.x), e.t.int()))],
 }
 
 EXEMPT = {
@@ -605,6 +613,7 @@ EXEMPT = {
 }
 
 
+@cache
 def bounds(e):
     "Bounds of reals, of bytes and of bits, of networks and of functions."
     return [bound.vlb(e.d(variance=v), m, x, decoder=how, generator=e.g, batch=20) for v in ("beta", "posterior")
@@ -646,6 +655,7 @@ def seeded(e):
 
 CALLS = THERE | TABLES | HERE | PLAIN | WIDE
 ON = {"cuda": ("cuda", False), "cuda, tables too": ("cuda", True), "mps": ("mps", True)}
+on = cache(lambda where: Env(*ON[where])) # made inside a test, where there are devices
 
 
 def public(module):
@@ -672,7 +682,7 @@ def test_every_public_function_is_called(module):
 @pytest.mark.parametrize("name", CALLS)
 def test_it_works_on_a_device(gpu, tmp_path, name, where):
     device, tables = ON[where]
-    e = Env(device, tables)
+    e = on(where)
     e.path = tmp_path/"run.pt"
     result = CALLS[name](e)
     if name in PLAIN: return
