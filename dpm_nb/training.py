@@ -77,7 +77,7 @@ class Run:
         device: str | torch.device | None = None, # default: the best there is
     ):
         self.device = pick_device(device)
-        self.model = model.to(self.device).train()
+        self.model = model.to(self.device)
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.weights = list(model.parameters())
         self.averages = list(self.ema.parameters())
@@ -190,8 +190,9 @@ def set_out(
     first = next(source)
     x = first[0] if isinstance(first, tuple) else first
     if known: check_batch(d, x)
-    run.generator, run.d, run.plan = g, d if known else None, plan
-    run.shape = tuple(x.shape[1:])
+    run.d, run.plan, run.shape, run.generator = (
+        d if known else None, plan, tuple(x.shape[1:]), g)
+    run.model.train()
     objective = diffusion_loss(d.to(run.device), plan["weight"]) if known else d
     return run, objective, chain([first], source)
 

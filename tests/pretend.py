@@ -17,9 +17,8 @@ from torch.overrides import TorchFunctionMode
 CPU = torch.device("cpu")
 NO_FLOAT64 = ("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64. "
               "Please use float32 instead.")
-# What PyTorch 2.14 does not bring to MPS (no such entry in its native_functions.yaml), of what this package may want.
-NOT_ON_MPS = {"special_log_ndtr", "log_ndtr", "special_ndtri", "cummax", "cummin", "mode", "geqrf", "linalg_eig",
-              "linalg_eigvals", "linalg_lstsq", "special_erfcx", "special_gammaincc", "igammac", "lgamma_"}
+# What PyTorch 2.14 does not bring to MPS (its native_functions.yaml has no such entry), of what this package might want.
+NOT_ON_MPS = {"special_log_ndtr", "special_ndtri", "mode", "linalg_eig", "linalg_eigvals", "pdist", "frexp"}
 READS = {"item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__complex__", "__format__", "__repr__",
          "__contains__", "is_nonzero", "equal", "allclose", "nonzero", "argwhere", "masked_select", "unique",
          "unique_consecutive", "bincount", "repeat_interleave", "cholesky", "inverse"}

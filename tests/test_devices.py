@@ -159,7 +159,7 @@ def test_nothing_stays_behind():
 # ---------------------------------------------------------------- what the calls are given
 
 T = 10
-SCHEDULE = schedule.linear(T, end=5.)
+SCHEDULE = schedule.linear(T, end=8.)
 
 
 def leaves(thing, seen=None):
@@ -205,7 +205,7 @@ class Env:
     def times(self, n=8):
         "Times as a caller may give them."
         t = torch.arange(n).remainder(T-1).add(2).to(self.device)
-        return t, t.int(), t[0], 3
+        return t, t.int(), t.cpu(), t[0], 3
 
     @property
     def t(self): return self.times()[0]
@@ -225,12 +225,12 @@ class Env:
     def closure(self):
         "A model that is a function over tensors on the device."
         scale = torch.tensor([.5, .25], device=self.device)
-        return lambda x, t: x*scale + (t/100).reshape(-1, 1).to(x)
+        return lambda x, t: x*scale + t.reshape(-1, 1)/100
 
     @cached_property
     def bit_closure(self):
         shift = torch.linspace(-1, 1, 6).to(self.device)
-        return lambda x, t: x + shift
+        return lambda x, t: x + shift + t.reshape(-1, 1)/100
 
     def models(self): return self.net(), self.closure
     @cache
@@ -252,11 +252,6 @@ def last(loop):
     return [*loop][-1]
 
 
-def close(x, y):
-    "Two results on a device are compared on the CPU."
-    torch.testing.assert_close(x.cpu(), y.cpu(), check_dtype=False)
-
-
 # ---------------------------------------------------------------- one call or more of each function
 
 # Where a result has to lie: on the device, beside the schedule's tables, on the CPU as the docstring says, or nowhere.
@@ -272,7 +267,7 @@ THERE = {
     "core.Network": lambda e: core.Network(e.net(classes=3), torch.zeros(8, dtype=torch.long)).y,
     "core.Network.of": lambda e: core.Network(e.net(classes=3), e.t - 2).of(torch.arange(2, device=e.device)).y,
     "core.Network.__call__": lambda e: [core.Network(m, rows=rows)(e.x, t) for m in e.models() for rows in (None, 3)
-                                        for t in e.times()] + [core.Network(e.net())(e.x.cpu(), 3).to(e.x)],
+                                        for t in e.times()],
     "core.check_output": lambda e: core.check_output(e.x, (8, 2)),
     "core.as_network": lambda e: core.as_network(e.closure)(e.x, 3),
     "core.prepare": lambda e: [core.prepare(e.d(), m, x, rows=3)[1:] for m in e.models() for x in (e.x,)]
@@ -384,7 +379,8 @@ THERE = {
     "estimate.square_error": lambda e: estimate.square_error(e.x),
 
     "oracle.Oracle.__call__": lambda e: [e.oracle(predicts=p)(e.x, t) for p in gaussian.VIEWS for t in e.times()]
-                                        + [e.rows()(e.x, 3), e.wide()(e.x, e.t)],
+                                        + [e.rows()(e.x, 3), e.wide()(e.x, e.t)] + [oracle.Oracle(e.d(), e.x, w)(e.x, 3) for w in (
+                                            torch.ones(8)/8, torch.full_like(e.x[:, 0], 1/8))],
     "oracle.Oracle.x0": lambda e: [o.x0(e.x, t) for o in (e.oracle(), e.rows(), e.wide()) for t in e.times()],
     "nets.time_embedding": lambda e: [nets.time_embedding(t, 4) for t in e.times()[:2]],
     "nets.zero_init": lambda e: nets.zero_init(nn.Linear(2, 2).to(e.device)),
@@ -430,8 +426,11 @@ THERE = {
     "training.load_run": lambda e: loaded(e),
     "training.plain": lambda e: training.plain(e.net()),
 
-    "sampling.start": lambda e: [sampling.start(e.d(), core.Network(m), (4, 2), g) for m, g in (
-        (e.net(), None), (e.net(), e.g), (e.net(), rng()), (e.closure, e.g))],
+    "sampling.start": lambda e: [sampling.start(e.d(), m, (4, 2), g) for m, g in (
+        (e.net(), None), (e.net(), e.g), (e.net(), rng()), (e.closure, e.g))] + [
+        sampling.start(e.d(), e.net(classes=3), (4, 2), y=torch.zeros(4, dtype=torch.long))],
+    "sampling.strides": lambda e: last(sampling.strides(e.x, [5, 3, 0], lambda x, t, s, last, g: (x + core.draw(x, g), None),
+                                                        e.g)),
     "sampling.walk": lambda e: [last(sampling.walk(e.d(), e.closure, (4, 2), [T, 5, 0], sampling.ddim_rule, e.g)),
                                 last(sampling.walk(e.d(), e.net(), None, [3, 2, 1, 0], sampling.ddpm_rule, e.g, e.x))],
     "sampling.ddpm_rule": lambda e: sampling.ddpm_rule(e.d(), core.Network(e.net()), [1, 0])(e.x, 3, 2, None, e.g)[0],
@@ -540,6 +539,7 @@ HERE = {
 # These give numbers, functions, pictures or nothing; they have to run.
 PLAIN = {
     "core.pick_device": lambda e: core.pick_device(e.device).type == e.device or 1/0,
+    "core.check_condition": lambda e: [core.check_condition(e.net(classes=T+2), y, 8) for y in (e.t, e.t.cpu(), None)],
     "core.Family.recipe": lambda e: e.d().recipe,
     "core.Family.dims": lambda e: e.d().dims(e.x),
     "core.Family.to": lambda e: (e.d().to(e.device), e.d().to("cpu")),
@@ -602,7 +602,7 @@ EXEMPT = {
         "", ".dims", ".states", ".to", ".prior", ".q_step", ".q_marginal", ".q_posterior", ".q_sample", ".draw", ".predict",
         ".p_step", ".decoder", ".denoiser", ".reverse", ".loss")], "a protocol: both families are called"),
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
-                     "sampling.check_start", "nets.check_sizes", "chain.check_step"], "plain Python"),
+                     "nets.check_sizes", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_times",
@@ -693,14 +693,14 @@ def test_it_works_on_a_device(gpu, tmp_path, name, where):
     assert found and {x.device for x in found} == {wanted}
 
 
-def test_numbers_are_those_of_the_cpu(gpu):
+@pytest.mark.parametrize("name", ["data.Mixture.log_prob", "data.Mixture.sample", "gaussian.GaussianDiffusion.p_step",
+                                  "sampling.ddim", "binomial.bit_oracle", "oracle.Oracle.x0", "training.diffusion_loss"])
+def test_numbers_are_those_of_the_cpu(gpu, name):
     "The device computes on the CPU, so what it gives has to be the same."
-    for device in ("cuda", "mps"):
-        e, c = Env(device, True), Env("cpu", True)
-        for name in ("data.Mixture.log_prob", "data.Mixture.sample", "gaussian.GaussianDiffusion.loss", "sampling.ddpm",
-                     "binomial.bit_oracle", "oracle.Oracle.x0", "likelihood.flow"):
-            for x, y in zip(leaves(CALLS[name](e)), leaves(CALLS[name](c)), strict=True):
-                torch.testing.assert_close(x.cpu(), y, rtol=1e-3, atol=1e-3, check_dtype=False)
+    wanted = [*leaves(CALLS[name](Env("cpu", True)))]
+    for where in ("cuda, tables too", "mps"):
+        for x, y in zip(leaves(CALLS[name](on(where))), wanted, strict=True):
+            torch.testing.assert_close(x.cpu(), y, rtol=1e-3, atol=1e-3, check_dtype=False)
 
 
 # ---------------------------------------------------------------- loops in which nothing waits

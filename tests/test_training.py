@@ -294,11 +294,13 @@ def test_networks_with_parts_that_rest_and_buffers_that_move():
 
 # what is said of the data
 
-SCALES = {"in [0, 1]": noise.sigmoid(), "bytes as reals": noise.sigmoid()*255, "a hundred times too large": 100*noise,
+SCALES = {"in [0, 1]": noise.sigmoid(), "bytes as reals": noise.sigmoid()*255, "four times too large": 4*noise,
+          "a hundred times too large": 100*noise,
           "far away": noise + 3, "much too small": noise/20, "all the same": noise*0 + 2, "double": 100*noise.double().numpy(),
           "with labels": (100*noise, labels)}
 FINE = {"N(0, 1)": noise, "bytes": digits()[0], "pictures in [-1, 1]": digits()[0]/127.5 - 1, "a roll": swiss_roll(500, generator=rng(0)),
-        "black pictures": (torch.rand(100, 1, 8, 8, generator=rng(0)) < 0.08)*2. - 1, "a bit wide": 2*noise}
+        "black pictures": (torch.rand(100, 1, 8, 8, generator=rng(0)) < 0.08)*2. - 1, "a bit wide": 2*noise,
+        "a bit narrow": noise/3}
 
 
 @pytest.mark.parametrize("name", SCALES)
