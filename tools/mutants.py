@@ -139,6 +139,7 @@ def parts(node, unused=frozenset(), in_class=False):
     if isinstance(node, ast.Lambda): return (yield from each(node.body))
     if isinstance(node, ast.If) and is_report(node.body[-1]):
         return (yield from each(*node.orelse))
+    if isinstance(node, ast.For) and all(is_report(n) for n in node.body): return
     if isinstance(node, (ast.If, ast.IfExp)) and strings(node.test) & DEVICES:
         rest = node.orelse
         return (yield from each(*(rest if isinstance(rest, list) else [rest])))
