@@ -244,6 +244,7 @@ MISTAKES = {
     "a function that gives nan": (lambda: fit(d, MLP(2), lambda n, generator: torch.zeros(n, 2)*nan, **quiet), ValueError, "data must be finite"),
     "a function that gives nothing": (lambda: fit(d, MLP(2), lambda n, generator: None, **quiet), (TypeError, ValueError), "data must"),
     "a label too few": (lambda: fit(d, labelled, (x, labels[:3]), **quiet), ValueError, "data must hold a condition for each of 4 examples, got 3"),
+    "one label for all": (lambda: fit(d, labelled, (x, torch.tensor(1)), **quiet), (TypeError, ValueError), "data must hold a condition for each of 4 examples"),
     "labels in a list": (lambda: fit(d, labelled, (x, [0, 1, 2, 0]), **quiet), ValueError, r"condition for each of 4 examples, got \[0, 1, 2, 0\]"),
     "labels above the classes": (lambda: fit(d, labelled, (x, labels + 1), **quiet), ValueError, r"y must lie in 0\.\.2"),
     "labels below 0": (lambda: fit(d, labelled, (x, labels - 1), **quiet), ValueError, r"y must lie in 0\.\.2"),
@@ -351,3 +352,4 @@ def test_what_was_learned_survives_a_later_mistake():
         with pytest.raises((ValueError, TypeError)): mistake()
     assert run.step == 5 and len(run.losses) == 5
     for p, q in zip(learned, run.ema.parameters()): assert torch.equal(p, q)
+    assert run.shape == (2,) and run.d is d and sample(run, 2, seed=0).shape == (2, 2)

@@ -1,5 +1,4 @@
 "Every public function on a GPU that is none: see pretend."
-import importlib
 import inspect
 import itertools
 import math
@@ -13,6 +12,7 @@ from pretend import CPU, Pretend, home, place
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
+from torch.utils.data import Dataset
 
 from dpm_nb import (binomial, bound, chain, core, data, estimate, features, gaussian, likelihood, metrics, nets, oracle,
                     sampling, schedule, show, training)
@@ -178,6 +178,13 @@ def leaves(thing, seen=None):
         yield from leaves(vars(thing), seen)
 
 
+class Rows(Dataset):
+    "Examples with their labels, one by one."
+    def __init__(self, x): self.x = x
+    def __len__(self): return len(self.x)
+    def __getitem__(self, i): return self.x[i], i
+
+
 class Env:
     "Tensors, streams, networks and diffusions on one device; the diffusions' tables lie there, or on the CPU."
     def __init__(self, device, tables):
@@ -284,8 +291,8 @@ THERE = {
     "data.source": lambda e: [data.source(v, torch.device(e.device), e.g)(3) for v in (
         e.x.cpu(), e.x, (e.x.cpu(), torch.arange(8)), lambda n, generator: e.mixture.sample(n, generator))],
     "data.batches": lambda e: [next(data.batches(v, 3, torch.device(e.device), torch.float32, e.g)) for v in (
-        e.x.cpu(), e.x, e.bytes.cpu(), (e.x.cpu().double(), torch.arange(8)), [(e.x[i].cpu(), i) for i in range(8)],
-        lambda n, generator: data.swiss_roll(n, generator=generator)) if not isinstance(v, list)],
+        e.x.cpu(), e.x, e.x.cpu().double(), e.bytes.cpu(), (e.x.cpu(), torch.arange(8)), Rows(e.x.cpu()), Rows(e.x.cpu().double()),
+        (e.x.cpu(), e.x.cpu().double()), lambda n, generator: data.swiss_roll(n, generator=generator))],
 
     "schedule.prior_bits": lambda e: schedule.prior_bits(e.unit),
     "schedule.log_odds": lambda e: schedule.log_odds(-1 - e.unit, 0*e.unit),
@@ -429,8 +436,8 @@ THERE = {
     "sampling.start": lambda e: [sampling.start(e.d(), m, (4, 2), g) for m, g in (
         (e.net(), None), (e.net(), e.g), (e.net(), rng()), (e.closure, e.g))] + [
         sampling.start(e.d(), e.net(classes=3), (4, 2), y=torch.zeros(4, dtype=torch.long))],
-    "sampling.strides": lambda e: last(sampling.strides(e.x, [5, 3, 0], lambda x, t, s, last, g: (x + core.draw(x, g), None),
-                                                        e.g)),
+    "sampling.stride_by_stride": lambda e: last(sampling.stride_by_stride(
+        e.x, [5, 3, 0], lambda x, t, s, last, g: (x + core.draw(x, g), None), e.g)),
     "sampling.walk": lambda e: [last(sampling.walk(e.d(), e.closure, (4, 2), [T, 5, 0], sampling.ddim_rule, e.g)),
                                 last(sampling.walk(e.d(), e.net(), None, [3, 2, 1, 0], sampling.ddpm_rule, e.g, e.x))],
     "sampling.ddpm_rule": lambda e: sampling.ddpm_rule(e.d(), core.Network(e.net()), [1, 0])(e.x, 3, 2, None, e.g)[0],
@@ -439,7 +446,8 @@ THERE = {
         (e.b(), e.net(6), (4, 6)), (e.b(), e.bit_closure, (4, 6)), (e.d("v"), e.unet(), (2, 1, 8, 8)))],
     "sampling.ddim_rule": lambda e: sampling.ddim_rule(e.d(), core.Network(e.net()), [5, 0], 1.)(e.x, 5, 0, None, e.g)[0],
     "sampling.ddim": lambda e: [last(sampling.ddim(e.d(clip=(-1, 1)), m, (4, 2), e.g, eta=eta, steps=steps))
-                                for m in e.models() for eta in (0., 1.) for steps in (3, [5, 2, 0])],
+                                for m in e.models() for eta in (0., 1.)
+                                for steps in (3, [5, 2, 0], torch.tensor([5, 0], device=e.device))],
     "sampling.sample_model": lambda e: [sampling.sample_model(e.d(), m, (4, 2), how, e.g, **kw) for m in e.models()
                                         for how, kw in (("ddpm", {}), ("ddim", {"steps": 3}), ("ddpm", {"xT": e.x}))],
     "sampling.sample_run": lambda e: [sampling.sample_run(e.run(), 5, method=m, steps=s, seed=0, batch=2)
@@ -608,7 +616,7 @@ EXEMPT = {
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_times",
                      "nets.check_times", "nets.check_classes", "training.check_objective", "likelihood.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
-                     "metrics.check_rows", "features.check_pictures", "features.check_labels",
+                     "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_falling",
                      "show.check_points", "show.check_tiles"], "a word of a signature: the doors of the calls run it"),
 }
 
