@@ -8,7 +8,7 @@ from functools import cache, cached_property
 import matplotlib
 import pytest
 import torch
-from pretend import CPU, Pretend, home, place
+from pretend import CPU, Pretend, place
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
