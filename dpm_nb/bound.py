@@ -16,7 +16,7 @@ from torch.distributions import Distribution, kl_divergence
 from torch.special import log_ndtr
 
 from .checks import Count, Examples, Model, Positive, door
-from .core import Diffusion, Network, per_example, prepare
+from .core import Diffusion, Network, per_example, precise, prepare
 
 # %% ../nbs/06_bound.ipynb #3d4fd016
 @door
@@ -102,7 +102,8 @@ def bin_log_prob(
     high = torch.where(level < 255, ((level+0.5)/127.5 - 1 - p.mean)/p.stddev, math.inf)
     reflect = low + high > 0
     a, b = torch.where(reflect, -high, low), torch.where(reflect, -low, high)
-    return log_ndtr(b) + torch.log(-torch.expm1(log_ndtr(a) - log_ndtr(b)))
+    a, b = log_ndtr(precise(a)), log_ndtr(precise(b))
+    return (b + torch.log(-torch.expm1(a-b))).to(x0)
 
 # %% ../nbs/06_bound.ipynb #e1a6af9d
 def check_bytes(

@@ -169,6 +169,7 @@ class Network:
         y: Tensor | None = None, # the condition of each example `(B, ...)`
         rows: Count | None = None, # examples in one call of the model; default: all
     ):
+        model = model.model if isinstance(model, Network) else model
         self.model, self.rows = model, rows
         own = model.parameters() if isinstance(model, nn.Module) else ()
         first = next((p for p in own if p.is_floating_point()), None)
@@ -192,7 +193,7 @@ class Network:
         shape = *(n*outputs for n in x.shape[1:2]), *x.shape[2:]
         if not isinstance(t, Tensor): t = torch.full((len(x),), t, device=x.device)
         if t.ndim == 0: t = t.expand(len(x))
-        parts = [v.to(self.device or v.device) for v in (x, t, self.y) if v is not None]
+        parts = [v.to(self.device or x.device) for v in (x, t, self.y) if v is not None]
         parts[0] = parts[0].to(self.dtype or x.dtype)
         whole = self.rows is None or len(x) <= self.rows
         calls = [parts] if whole else zip(*(v.split(self.rows) for v in parts))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Weight', 'Means', 'Covs', 'SOURCES', 'Data', 'check_weight', 'check_means', 'check_covs', 'Mixture', 'blank',
            'gaussian', 'two_bumps', 'ring', 'swiss_curve', 'swiss_roll', 'heartbeats', 'heartbeat', 'digits', 'images',
-           'check_data', 'source', 'batches', 'show_density']
+           'check_data', 'moved', 'source', 'batches', 'show_density']
 
 # %% ../nbs/01_data.ipynb #ec389235
 import copy
@@ -335,16 +335,26 @@ def check_data(
 # %% ../nbs/01_data.ipynb #fffc5779
 Data = Annotated[Any, check_data]
 
-# %% ../nbs/01_data.ipynb #24736c7b
+# %% ../nbs/01_data.ipynb #804a838c
+def moved(
+    v: Tensor, # any shape
+    device: torch.device, # where it goes
+    dtype: torch.dtype, # of real numbers
+) -> Tensor: # on the device, whole numbers as they were
+    "A tensor where it is wanted, real numbers in the precision that is known there."
+    return v.to(device, dtype if v.is_floating_point() else None)
+
+# %% ../nbs/01_data.ipynb #770b953a
 def source(
     data: Any, # as `check_data` leaves it
     device: torch.device, # where tensors are held, and where rows are drawn
+    dtype: torch.dtype, # of real numbers
     generator: torch.Generator, # on that device
 ): # function n -> a batch x, or (x, y)
     "Random batches of any kind of data."
     if callable(data): return lambda n: data(n, generator=generator)
     held = None if isinstance(data, Dataset) else [
-        v.to(device) for v in (data if isinstance(data, tuple) else [data])]
+        moved(v, device, dtype) for v in (data if isinstance(data, tuple) else [data])]
     N = len(data) if held is None else len(held[0])
     def pick(n):
         rows = torch.randint(N, (n,), device=device, generator=generator)
@@ -361,12 +371,12 @@ def batches(
     generator: torch.Generator, # on that device
 ): # generator of `(n, ...)` real tensors x, or pairs (x, y)
     "Random batches for ever; bytes become reals in [-1, 1] on the device."
-    pick, seen = source(data, device, generator), Visit(look=False)
+    pick, seen = source(data, device, dtype, generator), Visit(look=False)
     while True:
         batch = pick(n)
         parts = batch if isinstance(batch, (tuple, list)) else [batch]
         for v in parts: check_kind("data", v, kinds=(Tensor,))
-        x, *y = (v.to(device) for v in parts)
+        x, *y = (moved(v, device, dtype) for v in parts)
         x = to_real(x) if x.dtype == torch.uint8 else check_real("data", x, seen)
         x = x.to(dtype)
         yield (x, y[0]) if y else x

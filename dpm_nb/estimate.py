@@ -56,7 +56,7 @@ class LinearControl:
         _, S, self.axes = torch.linalg.svd(x - self.mean, full_matrices=False)
         power = S**2/len(x)
         self.coords = (x - self.mean) @ self.axes.T
-        self.gain = self.slope*power/(self.slope**2*power + var).clamp(min=1e-300)
+        self.gain = self.slope*power/(self.slope**2*power + var).clamp(min=1e-30)
         missed, noise = (1 - self.slope*self.gain)**2, (self.gain**2*var).sum(1)
         self.expected = missed @ self.coords.square().T + noise[:, None]    # (T, B)
 
@@ -68,7 +68,7 @@ class LinearControl:
         e = xt.flatten(1) - self.shift[t-1] - self.slope[t-1]*self.mean
         missed = self.coords[i] - self.gain[t-1]*(e @ self.axes.T)
         error, expected = missed.square().sum(1), self.expected[t-1, i]
-        return (error - expected)/expected.clamp(min=1e-300)
+        return (error - expected)/expected.clamp(min=1e-30)
 
 # %% ../nbs/06b_estimate.ipynb #05b1e754
 def subtract_control(
@@ -80,7 +80,7 @@ def subtract_control(
     slopes = []
     for h in (~half, half):
         dc, dz = (v[:, h] - v[:, h].mean(1, keepdim=True) for v in (c, z))
-        square = dc.square().sum(1, keepdim=True).clamp(min=1e-300)
+        square = dc.square().sum(1, keepdim=True).clamp(min=1e-30)
         slopes.append((dc*dz).sum(1, keepdim=True)/square)
     return z - torch.where(half, *slopes)*c
 

@@ -282,13 +282,15 @@ def reverse(self:GaussianDiffusion,
     s, denoise = self.schedule.to("cpu"), self.denoiser(model)
     w_t, w_0, var = (w.tolist() for w in posterior_terms(s, torch.arange(s.T+1)))
     var = s.beta.tolist() if self.variance == "beta" else var
+    low, high = (v.log().tolist() for v in (decoder_var(s, torch.arange(s.T+1)), s.beta))
     def step(x, t, generator=None, eps=None):
         x0, place = denoise(x, t)
         mean = torch.add(w_t[t]*x, x0, alpha=w_0[t])
         if t == 1: return mean
         eps = noise_like(x, eps, generator)
         if place is None: return torch.add(mean, eps, alpha=math.sqrt(var[t]))
-        return torch.addcmul(mean, reverse_var(s, t, "learned", place).sqrt(), eps)
+        std = ((place*high[t] + (1-place)*low[t])/2).exp()
+        return torch.addcmul(mean, std, eps)
     return step
 
 # %% ../nbs/03_gaussian.ipynb #5f07efaf

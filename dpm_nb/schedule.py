@@ -184,8 +184,8 @@ def plot_schedules(
     _, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
     for x in s:
         part = torch.arange(x.T+1)/x.T
-        left.plot(part, x.alpha_bar, label=x.name)
-        right.plot(part, x.log_snr, label=x.name)
+        left.plot(part, x.alpha_bar.cpu(), label=x.name)
+        right.plot(part, x.log_snr.cpu(), label=x.name)
     left.set(xlabel="t/T", ylabel=r"$\bar\alpha_t$", title="signal left")
     right.set(xlabel="t/T", ylabel=r"$\log\,\mathrm{SNR}_t$", ylim=(-13, 13),
               title="signal against noise")

@@ -288,7 +288,8 @@ THERE = {
     "data.swiss_curve": lambda e: data.swiss_curve(e.unit),
     "data.swiss_roll": lambda e: data.swiss_roll(5, generator=e.g),
     "data.heartbeat": lambda e: data.heartbeat(5, generator=e.g),
-    "data.source": lambda e: [data.source(v, torch.device(e.device), e.g)(3) for v in (
+    "data.moved": lambda e: data.moved(e.x, torch.device(e.device), torch.float32),
+    "data.source": lambda e: [data.source(v, torch.device(e.device), torch.float32, e.g)(3) for v in (
         e.x.cpu(), e.x, (e.x.cpu(), torch.arange(8)), lambda n, generator: e.mixture.sample(n, generator))],
     "data.batches": lambda e: [next(data.batches(v, 3, torch.device(e.device), torch.float32, e.g)) for v in (
         e.x.cpu(), e.x, e.x.cpu().double(), e.bytes.cpu(), (e.x.cpu(), torch.arange(8)), Rows(e.x.cpu()), Rows(e.x.cpu().double()),

@@ -6,13 +6,14 @@ import sys
 import nbformat
 import pytest
 from conftest import CHAPTERS, ROOT, run
-from mutants import LEAST, all_mutants, chapters, code_cells, read, reasons, survivors, write
+from mutants import (LEAST, POSSIBLE, all_mutants, chapters, code_cells, read, reasons,
+                     survivors, write)
 
 SEED = int(os.environ.get("DPM_NB_MUTANT_SEED", datetime.date.today().toordinal()))
 EQUATIONS = {p.stem: found for p in CHAPTERS if (found := all_mutants(code_cells(p)))}
 STORED = read(ROOT)
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
+needs_fork = pytest.mark.skipif(not POSSIBLE, reason="processes cannot fork here")
 each_chapter = pytest.mark.parametrize("chapter", EQUATIONS)
 
 TINY = '''#| exports

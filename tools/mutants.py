@@ -28,6 +28,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 STORE = Path("tests/mutants.json")
 LEAST = 0.95
+POSSIBLE = hasattr(os, "fork") and hasattr(os, "waitid")
 
 # Notebooks ------------------------------------------------------------------------------
 
@@ -651,7 +652,7 @@ def try_only(root, path, mutants, jobs, seconds):
 
 def main():
     args = arguments()
-    if not hasattr(os, "fork"): sys.exit("mutants needs processes that fork, as on Linux")
+    if not POSSIBLE: sys.exit("mutants needs processes that fork, as on Linux")
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     os.environ |= dict.fromkeys(threads, "1") | {"CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "agg"}
     root, rows, wrong = args.root.resolve(), {}, []
