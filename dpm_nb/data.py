@@ -327,9 +327,10 @@ def check_data(
         raise ValueError(f"{name} must be x or a pair (x, y), got {len(parts)} parts")
     x, y = parts[0], parts[-1]
     check_examples(name, x, visit)
-    if not isinstance(y, Tensor) or len(y) != len(x):
+    many = isinstance(y, Tensor) and y.ndim > 0
+    if not many or len(y) != len(x):
         raise ValueError(f"{name} must hold a condition for each of {len(x)} examples, "
-                         f"got {len(y) if isinstance(y, Tensor) else shown(y)}")
+                         f"got {len(y) if many else shown(y)}")
     return x if len(parts) == 1 else (x, y)
 
 # %% ../nbs/01_data.ipynb #fffc5779

@@ -190,6 +190,9 @@ def set_out(
     first = next(source)
     x = first[0] if isinstance(first, tuple) else first
     if known: check_batch(d, x)
+    if run.shape is not None and run.shape[0] != x.shape[1]:
+        raise ValueError(f"data must have examples like those of the run, {run.shape}, "
+                         f"got {tuple(x.shape[1:])}")
     run.d, run.plan, run.shape, run.generator = (
         d if known else None, plan, tuple(x.shape[1:]), g)
     run.model.train()
@@ -225,8 +228,7 @@ def plot_losses(
     "Every loss, and the running mean of fifty."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 2.8), layout="constrained")[1]
-    y = run.losses
-    n = min(50, len(y))
+    y, n = run.losses, min(50, run.step)
     mean = y.unfold(0, n, 1).mean(1)
     ax.semilogy(torch.arange(1, len(y)+1), y, color="0.85", lw=0.8)
     ax.semilogy(torch.arange(n, len(y)+1), mean)
@@ -357,8 +359,8 @@ def load_run(
 ) -> Run: # which goes on where the saved one stood
     "Read a run from a file; nothing is changed where the network does not fit."
     state = torch.load(path, map_location="cpu", weights_only=True)
-    parts = {"model", "ema", "optimizer", "net", "plan"}
-    if not isinstance(state, dict) or not parts <= state.keys():
+    if not isinstance(state, dict) or not (
+            {"model", "ema", "optimizer", "net", "plan"} <= state.keys()):
         raise ValueError(f"path must name a file that Run.save wrote, got {path}")
     if model is None and state["net"] is None:
         raise ValueError("model must be given where the network is not of dpm_nb.nets, "

@@ -614,7 +614,7 @@ EXEMPT = {
                      "nets.check_sizes", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
-                     "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_times",
+                     "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
                      "nets.check_times", "nets.check_classes", "training.check_objective", "likelihood.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_falling",

@@ -620,7 +620,9 @@ def some_that_died(root, path, n, seed):
     "A few of the mutants that died when the score was stored, or that would be tried now."
     chapter, mutants = read(root).get(path.stem, {}), all_mutants(code_cells(path))
     lived = survivors(mutants, chapter)
-    pool = counted(mutants, chapter, chapter.get("tried", 60), chapter.get("seed", 0))
+    # a survivor that was given its reason since does not make room for one never tried
+    tried = chapter["died"] + len(lived) if chapter else 60
+    pool = counted(mutants, chapter, tried, chapter.get("seed", 0))
     return drawn([m for m in pool if m not in lived], n, seed)
 
 
