@@ -357,7 +357,8 @@ def door(
                 given[name] = check(name, value, visit)
         args = *(given[n] for n in names[:len(args)]), *args[len(names):]
         with INSIDE: out = f(*args, **{n: given[n] for n in kwargs})
-        return steps_inside(out) if isinstance(out, GeneratorType) else out
+        known = not isinstance(out, GeneratorType) or out.gi_code is steps_inside.__code__
+        return out if known else steps_inside(out)
     checked.__signature__ = inspect.signature(f)     # documentation looks no further
     return checked
 

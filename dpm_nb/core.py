@@ -190,15 +190,26 @@ class Network:
         outputs: int = 1, # numbers for each number of the state
     ) -> Tensor:
         "The output `(B, outputs*C, ...)`, in the precision of the state."
-        shape = *(n*outputs for n in x.shape[1:2]), *x.shape[2:]
         if not isinstance(t, Tensor): t = torch.full((len(x),), t, device=x.device)
         if t.ndim == 0: t = t.expand(len(x))
-        parts = [v.to(self.device or x.device) for v in (x, t, self.y) if v is not None]
-        parts[0] = parts[0].to(self.dtype or x.dtype)
         whole = self.rows is None or len(x) <= self.rows
-        calls = [parts] if whole else zip(*(v.split(self.rows) for v in parts))
-        out = [check_output(self.model(*part), (len(part[0]), *shape)) for part in calls]
-        return (out[0] if whole else torch.cat(out)).to(x)
+        if whole: return self.once(x, t, self.y, outputs)
+        y = [None]*len(x) if self.y is None else self.y.split(self.rows)
+        parts = zip(x.split(self.rows), t.split(self.rows), y)
+        return torch.cat([self.once(*part, outputs) for part in parts])
+
+    def once(self,
+        x: Tensor, # the state `(B, C, ...)`
+        t: Tensor, # its time `(B,)`
+        y: Tensor | None, # its condition `(B, ...)`
+        outputs: int, # numbers for each number of the state
+    ) -> Tensor: # `(B, outputs*C, ...)`, in the precision of the state
+        "One call of the model."
+        own = x if self.dtype is None else x.to(self.device, self.dtype)
+        given = () if y is None else (y.to(own.device),)
+        out = self.model(own, t.to(own.device), *given)
+        wide = x.shape if outputs == 1 else (len(x), outputs*x.shape[1], *x.shape[2:])
+        return check_output(out, wide).to(x)
 
 # %% ../nbs/00_core.ipynb #035e2d46
 def check_output(
@@ -206,9 +217,10 @@ def check_output(
     shape: tuple[int, ...], # what is wanted
 ) -> Tensor: # the same
     "Raise unless a model returned real numbers of the right shape."
-    got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    got = out.shape if isinstance(out, Tensor) else type(out).__name__
     if got != shape:
-        raise ValueError(f"model must return a tensor of shape {shape}, got {got}")
+        got = got if isinstance(got, str) else tuple(got)
+        raise ValueError(f"model must return a tensor of shape {tuple(shape)}, got {got}")
     if not out.is_floating_point():
         raise ValueError(f"model must return real numbers, got {out.dtype}")
     return out
