@@ -273,6 +273,7 @@ THERE = {
     "core.to_uint8": lambda e: core.to_uint8(e.x),
     "core.Network": lambda e: core.Network(e.net(classes=3), torch.zeros(8, dtype=torch.long)).y,
     "core.Network.of": lambda e: core.Network(e.net(classes=3), e.t - 2).of(torch.arange(2, device=e.device)).y,
+    "core.Network.once": lambda e: [core.Network(m).once(e.x, e.t, None, 1) for m in e.models()],
     "core.Network.__call__": lambda e: [core.Network(m, rows=rows)(e.x, t) for m in e.models() for rows in (None, 3)
                                         for t in e.times()],
     "core.check_output": lambda e: core.check_output(e.x, (8, 2)),

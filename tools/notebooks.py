@@ -14,7 +14,7 @@ from nbdev.clean import nbdev_clean
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PROGRESS = re.compile(r"\d+%\||\d+it \[")
+PROGRESS = re.compile(r"\d+%\||\d+(it| strides) \[")
 WARNED_AT = re.compile(r"^\S+\.py:\d+: (?=\w+Warning)", re.M)
 PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")
 
