@@ -189,6 +189,9 @@ def outputs(self:GaussianDiffusion,
 ) -> tuple[Tensor, Tensor | None]: # the prediction; a learned variance's place in 0..1
     "What the model gives; where the variance is learned, it gives twice the channels."
     if self.variance != "learned": return as_network(model)(xt, t), None
+    if xt.ndim < 2:
+        raise ValueError("xt must have shape (B, C, ...) where the variance is learned, "
+                         f"got {tuple(xt.shape)}")
     out, place = as_network(model)(xt, t, outputs=2).chunk(2, dim=1)
     return out, (place+1)/2
 

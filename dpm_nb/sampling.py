@@ -101,6 +101,8 @@ def ddpm_rule(
     times: list[int], # T, T-1, ..., 0
 ): # the stride
     "A draw from p_theta(x_{t-1} | x_t) (@eq-algorithm-2)."
+    if len(times) != times[0] + 1:
+        raise ValueError(f"times must fall by 1 for ddpm, got {shown(times)}")
     step = d.reverse(net)
     return lambda x, t, s, last, generator: (step(x, t, generator), None)
 
