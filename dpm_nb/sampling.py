@@ -55,7 +55,8 @@ def check_falling(
     "Raise unless `times` fall from at most T to 0."
     T = visit.schedule.T
     times = times.tolist() if isinstance(times, Tensor) else times
-    times = [check_count(name, t, least=0) for t in times]
+    whole = isinstance(times, range)                # which holds whole numbers alone
+    times = [t if whole else check_count(name, t, least=0) for t in times]
     falls = len(times) > 1 and all(a > b for a, b in pairwise(times))
     if falls and times[0] <= T and times[-1] == 0: return times
     raise ValueError(f"{name} must be times that fall from at most {T} to 0, "
