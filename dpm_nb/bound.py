@@ -188,7 +188,7 @@ def plot_budget(
 ): # the figure
     "L_0, L_1, ..., L_T in bits/dim, and their sum from the data on (@eq-parts)."
     import matplotlib.pyplot as plt
-    fig = fig or plt.figure(figsize=(7, 2.8))
+    fig = fig or plt.figure(figsize=(7, 2.8), layout="constrained")
     each, total = fig.subplots(1, 2)
     for i, (name, b) in enumerate(bounds.items()):
         budget = b.budget.cpu()

@@ -39,6 +39,12 @@ class Visit:
         owners = (self.given.get(name) for name in ("self", "d", "s"))
         return next(getattr(o, "schedule", o) for o in owners if o is not None)
 
+    def shape(self,
+        x: Tensor, # an argument
+    ) -> tuple[int, ...]:
+        "Of the batch; of `x` itself, where there is none."
+        return tuple((x if self.batch is None else self.batch).shape)
+
 # %% ../nbs/90_checks.ipynb #c21257e1
 def looked_at(
     test, # function without arguments that reads values and says whether they are allowed
@@ -126,8 +132,8 @@ def check_kind(
     if (type(value), kinds) not in known:
         if not isinstance(value, kinds):
             wanted = " or ".join(k.__name__ for k in kinds)
-            article = "an" if wanted[0] in "AEIOU" else "a"
-            raise TypeError(f"{name} must be {article} {wanted}, got {shown(value)}")
+            raise TypeError(f"{name} must be a{'n'*(wanted[0] in 'AEIOU')} {wanted}, "
+                            f"got {shown(value)}")
         known.add((type(value), kinds))
     return value
 
@@ -220,8 +226,7 @@ def check_like(
     visit: Visit, # knows the batch
 ) -> Tensor: # the same tensor
     "Raise unless `x` is a real tensor that broadcasts to the shape of the batch."
-    batch = x if visit.batch is None else visit.batch
-    got, want = tuple(check_real(name, x, visit).shape), tuple(batch.shape)
+    got, want = tuple(check_real(name, x, visit).shape), visit.shape(x)
     fits = all(n in (1, m) for n, m in zip(got[::-1], want[::-1]))
     if len(got) > len(want) or not fits:
         raise ValueError(f"{name} must broadcast to the shape {want}, got {got}")
@@ -235,8 +240,7 @@ def check_noise(
     unit: bool = False, # must it lie in [0, 1)?
 ) -> Tensor: # the same tensor
     "Raise unless `x` is noise of the batch's shape."
-    batch = x if visit.batch is None else visit.batch
-    got, want = tuple(check_real(name, x, visit).shape), tuple(batch.shape)
+    got, want = tuple(check_real(name, x, visit).shape), visit.shape(x)
     if got != want:
         raise ValueError(f"{name} must have the batch's shape {want}, got {got}")
     if unit and not looked_at(lambda: ((x >= 0) & (x < 1)).all(), visit):
@@ -294,7 +298,7 @@ Real, Examples, State, BitState, Like, Noise, BitLike, UnitNoise = (
         functools.partial(check_noise, unit=True)))
 
 # %% ../nbs/90_checks.ipynb #9ab51261
-FREE = Any, object, int, float, inspect.Parameter.empty # of these, nothing is asked
+FREE = {Any, object, int, float, inspect.Parameter.empty} # of these, nothing is asked
 
 # %% ../nbs/90_checks.ipynb #1b8a67e1
 def check_of(
@@ -311,7 +315,8 @@ def check_of(
     if get_origin(annotation) is Literal:
         return functools.partial(check_choice, choices=parts)
     kinds = annotation if isinstance(annotation, tuple) else (annotation,)
-    if not all(isinstance(k, type) and k not in FREE for k in kinds): return None
+    plain = (isinstance(k, type) and get_origin(k) is None for k in kinds)
+    if not all(plain) or FREE.intersection(kinds): return None
     return functools.partial(check_kind, kinds=kinds)
 
 # %% ../nbs/90_checks.ipynb #7fa4c466

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['cast', 'at', 'per_example', 'rng', 'draw', 'noise_like', 'pick_device', 'precise', 'to_real', 'to_uint8', 'Diffusion',
-           'Family', 'Network', 'check_output', 'as_network', 'check_condition', 'prepare']
+           'Family', 'first_real', 'Network', 'check_output', 'as_network', 'check_condition', 'prepare']
 
 # %% ../nbs/00_core.ipynb #cec75458
 import copy
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -132,7 +133,7 @@ class Diffusion(Protocol):
 class Family:
     "What the families share; a new one takes it from here and brings the equations."
     discrete = False # may a state take only some values, or any real one?
-    weights = "simple", # which errors may count in the loss, by name
+    weights = ("simple",) # which errors may count in the loss, by name
 
     @property
     def recipe(self):
@@ -161,6 +162,14 @@ class Family:
         return new
 
 # %% ../nbs/00_core.ipynb #c4915542
+def first_real(
+    model: Any, # a network, or any callable
+) -> Tensor | None: # its first parameter that holds real numbers, if it has one
+    "What tells a network's precision and device."
+    own = model.parameters() if isinstance(model, nn.Module) else ()
+    return next((p for p in own if p.is_floating_point()), None)
+
+# %% ../nbs/00_core.ipynb #1af56ee7
 class Network:
     "A model as the chain asks it: in its own precision, some rows at a time."
     @door
@@ -169,47 +178,50 @@ class Network:
         y: Tensor | None = None, # the condition of each example `(B, ...)`
         rows: Count | None = None, # examples in one call of the model; default: all
     ):
-        model = model.model if isinstance(model, Network) else model
-        self.model, self.rows = model, rows
-        own = model.parameters() if isinstance(model, nn.Module) else ()
-        first = next((p for p in own if p.is_floating_point()), None)
-        self.dtype, self.device = (getattr(first, k, None) for k in ("dtype", "device"))
-        self.y = y if y is None or self.device is None else y.to(self.device)
+        self.model = model.model if isinstance(model, Network) else model
+        like, self.rows = first_real(self.model), rows
+        self.dtype, self.device = (getattr(like, k, None) for k in ("dtype", "device"))
+        self.y = y if y is None or like is None else y.to(self.device)
 
-    def of(self,
-        i: Tensor, # indices `(N,)` of examples
-    ):
-        "The same network under the conditions of some examples."
-        new = copy.copy(self)
-        new.y = None if self.y is None else self.y[i]
-        return new
+# %% ../nbs/00_core.ipynb #97b67cdb
+@patch
+def of(self:Network,
+    i: Tensor, # indices `(N,)` of examples
+) -> Network:
+    "The same network under the conditions of some examples."
+    new = copy.copy(self)
+    new.y = None if self.y is None else self.y[i]
+    return new
 
-    def __call__(self,
-        x: Tensor, # the state `(B, C, ...)`
-        t: int | Tensor, # its time, one or `(B,)`
-        outputs: int = 1, # numbers for each number of the state
-    ) -> Tensor:
-        "The output `(B, outputs*C, ...)`, in the precision of the state."
-        if not isinstance(t, Tensor): t = torch.full((len(x),), t, device=x.device)
-        if t.ndim == 0: t = t.expand(len(x))
-        whole = self.rows is None or len(x) <= self.rows
-        if whole: return self.once(x, t, self.y, outputs)
-        y = [None]*len(x) if self.y is None else self.y.split(self.rows)
-        parts = zip(x.split(self.rows), t.split(self.rows), y)
-        return torch.cat([self.once(*part, outputs) for part in parts])
+# %% ../nbs/00_core.ipynb #5cd74963
+@patch
+def once(self:Network,
+    x: Tensor, # the state `(B, C, ...)`
+    t: Tensor, # its time `(B,)`
+    y: Tensor | None, # its condition `(B, ...)`
+    outputs: int, # numbers for each number of the state
+) -> Tensor: # `(B, outputs*C, ...)`, in the precision of the state
+    "One call of the model."
+    own = x if self.dtype is None else x.to(self.device, self.dtype)
+    given = () if y is None else (y.to(own.device),)
+    out = self.model(own, t.to(own.device), *given)
+    wide = x.shape if outputs == 1 else (len(x), outputs*x.shape[1], *x.shape[2:])
+    return check_output(out, wide).to(x)
 
-    def once(self,
-        x: Tensor, # the state `(B, C, ...)`
-        t: Tensor, # its time `(B,)`
-        y: Tensor | None, # its condition `(B, ...)`
-        outputs: int, # numbers for each number of the state
-    ) -> Tensor: # `(B, outputs*C, ...)`, in the precision of the state
-        "One call of the model."
-        own = x if self.dtype is None else x.to(self.device, self.dtype)
-        given = () if y is None else (y.to(own.device),)
-        out = self.model(own, t.to(own.device), *given)
-        wide = x.shape if outputs == 1 else (len(x), outputs*x.shape[1], *x.shape[2:])
-        return check_output(out, wide).to(x)
+# %% ../nbs/00_core.ipynb #306ddc40
+@patch
+def __call__(self:Network,
+    x: Tensor, # the state `(B, C, ...)`
+    t: int | Tensor, # its time, one or `(B,)`
+    outputs: int = 1, # numbers for each number of the state
+) -> Tensor: # `(B, outputs*C, ...)`, in the precision of the state
+    "The output for a batch, in as many calls of the model as its rows need."
+    if not isinstance(t, Tensor): t = torch.full((len(x),), t, device=x.device)
+    if t.ndim == 0: t = t.expand(len(x))
+    if self.rows is None or len(x) <= self.rows: return self.once(x, t, self.y, outputs)
+    y = [None]*len(x) if self.y is None else self.y.split(self.rows)
+    parts = zip(x.split(self.rows), t.split(self.rows), y)
+    return torch.cat([self.once(*part, outputs) for part in parts])
 
 # %% ../nbs/00_core.ipynb #035e2d46
 def check_output(
@@ -234,7 +246,7 @@ def as_network(
 
 # %% ../nbs/00_core.ipynb #76bbbe12
 def check_condition(
-    model: Any, # that will be asked under it
+    model: Any, # that will be asked under it; its `classes`, if it has any, are 0..K-1
     y: Tensor | None, # what the caller gave
     n: int, # examples
 ) -> None:
@@ -244,8 +256,8 @@ def check_condition(
     if y.ndim < 1 or len(y) != n:
         raise ValueError(f"y must hold a condition for each of {n} examples, "
                          f"got shape {tuple(y.shape)}")
-    K = getattr(getattr(model, "model", model), "recipe", {}).get("classes")
-    if K is not None and n and not (0 <= y.min() and y.max() < K):
+    K = getattr(getattr(model, "model", model), "classes", None)
+    if isinstance(K, int) and n and not (0 <= y.min() and y.max() < K):
         raise ValueError(f"y must lie in 0..{K-1}, "
                          f"got values from {y.min()} to {y.max()}")
 
@@ -259,7 +271,7 @@ def prepare(
 ) -> tuple[Diffusion, Network, Tensor]: # the three on the model's device
     "Set up a measurement: sums in float64 (MPS: float32), the network in its precision."
     check_condition(model, y, len(x0))
-    net = Network(model, y, rows)
+    net = Network(model, rows=rows)
     device = net.device or x0.device
     net.y = y if y is None else y.to(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64

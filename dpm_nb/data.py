@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Weight', 'Means', 'Covs', 'SOURCES', 'Data', 'check_weight', 'check_means', 'check_covs', 'Mixture', 'blank',
            'gaussian', 'two_bumps', 'ring', 'swiss_curve', 'swiss_roll', 'heartbeats', 'heartbeat', 'digits', 'images',
-           'check_data', 'moved', 'source', 'batches', 'show_density']
+           'check_data', 'pair_of', 'moved', 'source', 'batches', 'show_density']
 
 # %% ../nbs/01_data.ipynb #ec389235
 import copy
@@ -337,6 +337,13 @@ def check_data(
 Data = Annotated[Any, check_data]
 
 # %% ../nbs/01_data.ipynb #804a838c
+def pair_of(
+    batch: Any, # x, or a pair (x, y)
+) -> tuple[Any, Any]: # x, and y or None
+    "Examples, and their conditions where there are some."
+    return batch if isinstance(batch, (tuple, list)) else (batch, None)
+
+# %% ../nbs/01_data.ipynb #a2a9cf2f
 def moved(
     v: Tensor, # any shape
     device: torch.device, # where it goes
@@ -354,13 +361,13 @@ def source(
 ): # function n -> a batch x, or (x, y)
     "Random batches of any kind of data."
     if callable(data): return lambda n: data(n, generator=generator)
-    held = None if isinstance(data, Dataset) else [
-        moved(v, device, dtype) for v in (data if isinstance(data, tuple) else [data])]
-    N = len(data) if held is None else len(held[0])
+    x, y = pair_of(data)
+    if not isinstance(x, Dataset): x = moved(x, device, dtype)
+    if y is not None: y = moved(y, device, dtype)
     def pick(n):
-        rows = torch.randint(N, (n,), device=device, generator=generator)
-        if held is None: return default_collate([data[i] for i in rows.tolist()])
-        return tuple(v[rows] for v in held) if len(held) > 1 else held[0][rows]
+        rows = torch.randint(len(x), (n,), device=device, generator=generator)
+        if isinstance(x, Dataset): return default_collate([x[i] for i in rows.tolist()])
+        return x[rows] if y is None else (x[rows], y[rows])
     return pick
 
 # %% ../nbs/01_data.ipynb #e6479531
@@ -374,13 +381,11 @@ def batches(
     "Random batches for ever; bytes become reals in [-1, 1] on the device."
     pick, seen = source(data, device, dtype, generator), Visit(look=False)
     while True:
-        batch = pick(n)
-        parts = batch if isinstance(batch, (tuple, list)) else [batch]
-        for v in parts: check_kind("data", v, kinds=(Tensor,))
-        x, *y = (moved(v, device, dtype) for v in parts)
+        x, y = pair_of(pick(n))
+        for v in (x,) if y is None else (x, y): check_kind("data", v, kinds=(Tensor,))
         x = to_real(x) if x.dtype == torch.uint8 else check_real("data", x, seen)
-        x = x.to(dtype)
-        yield (x, y[0]) if y else x
+        x = moved(x, device, dtype)
+        yield x if y is None else (x, moved(y, device, dtype))
 
 # %% ../nbs/01_data.ipynb #2566897f
 @door

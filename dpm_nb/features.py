@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from .checks import Count, Positive, Seed, Visit, at_least, door
 from .checks import Examples, check_examples, check_real, looked_at
-from .core import pick_device, to_real
+from .core import first_real, pick_device, to_real
 from .metrics import moments
 
 # %% ../nbs/12b_features.ipynb #f0207acc
@@ -185,8 +185,9 @@ def features_of(
     batch: Count = 500, # pictures at a time
 ) -> Tensor: # `(N, F)` on the CPU, each picture's features in a row
     "Features by any network, for @eq-any; a module works where it lies, in evaluation."
-    own = phi.eval().parameters() if isinstance(phi, nn.Module) else ()
-    like, found = next((p for p in own if p.is_floating_point()), x), []
+    if isinstance(phi, nn.Module): phi.eval()
+    like, found = first_real(phi), []
+    like = x if like is None else like
     for part in x.split(batch):
         h = check_real("phi(x)", phi(part.to(like)))
         if h.ndim < 2 or len(h) != len(part):

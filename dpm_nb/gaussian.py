@@ -285,8 +285,8 @@ def reverse(self:GaussianDiffusion,
     s, denoise = self.schedule.to("cpu"), self.denoiser(model)
     w_t, w_0, var = (w.tolist() for w in posterior_terms(s, torch.arange(s.T+1)))
     var = s.beta.tolist() if self.variance == "beta" else var
-    ends = decoder_var(s, torch.arange(s.T+1)), s.beta
-    low, high = (v.log().tolist() if self.variance == "learned" else None for v in ends)
+    ends = torch.stack([decoder_var(s, torch.arange(s.T+1)), s.beta])
+    low, high = ends.log().tolist()                 # for a learned variance
     def step(x, t, generator=None, eps=None):
         x0, place = denoise(x, t)
         mean = torch.add(w_t[t]*x, x0, alpha=w_0[t])

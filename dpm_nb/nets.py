@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from dpm_nb.checks import (
-    Count, Positive, State, Visit, at_least, check_count, check_real, door, looked_at,
-    shown)
+from .checks import (Count, Positive, State, Visit, at_least, check_count,
+                           check_real, door, looked_at, shown)
 
 # %% ../nbs/08_nets.ipynb #00acecb6
 def check_times(
@@ -97,7 +96,7 @@ def check_classes(
     visit: Visit, # knows the batch and the network
 ) -> Tensor: # the same numbers as int64
     "Raise unless `y` holds a class of the network for each example."
-    K, want = visit.given["self"].recipe["classes"], tuple(visit.batch.shape[:1])
+    K, want = visit.given["self"].classes, tuple(visit.batch.shape[:1])
     if K is None:
         raise ValueError(f"{name} must be None without classes, got {shown(y)}")
     if not isinstance(y, Tensor):
@@ -127,7 +126,7 @@ class MLP(nn.Module):
     ):
         super().__init__()
         self.recipe = dict(dim=dim, width=width, depth=depth, out=out, classes=classes)
-        self.dim, self.width = dim, 2*(width//2)
+        self.dim, self.width, self.classes = dim, 2*(width//2), classes
         self.time = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
         self.first = nn.Linear(dim, self.width)
         layers = (nn.Linear(self.width, self.width) for _ in range(depth))
@@ -288,7 +287,8 @@ class UNet(nn.Module):
         if attention and max(attention) >= len(widths):
             raise ValueError(f"attention must hold indices into widths {widths}, got "
                              f"{max(attention)}")
-        w, attend = widths[0], [i in attention for i in range(len(widths))]
+        self.classes, w = classes, widths[0]
+        attend = [i in attention for i in range(len(widths))]
         two = nn.Linear(2*w, 2*w), nn.SiLU(), nn.Linear(2*w, 2*w), nn.SiLU()
         self.time, self.first = nn.Sequential(*two), nn.Conv2d(channels, w, 3, padding=1)
         self.stage = Stage(widths, 2*w, blocks, attend)

@@ -16,8 +16,8 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from .checks import (
-    Count, Positive, Real, Visit, between, check_choice, check_number, door, shown, warn)
+from .checks import (Count, Positive, Real, Visit, between, check_choice,
+                           check_number, door, shown, warn)
 
 # %% ../nbs/02_schedule.ipynb #2721d7d2
 def running_sum(

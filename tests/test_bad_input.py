@@ -220,7 +220,7 @@ MISTAKES = {
     "U-Net with attention that does not divide": (lambda: UNet(widths=(8, 6), attention=(1,)), ValueError, "widths with attention must be multiples of 4, got 6"),
     "U-Net given other channels": (lambda: UNet(3, (8,))(torch.zeros(2, 1, 8, 8), torch.ones(2)), ValueError, r"x must have shape \(B, 3, H, W\)"),
     # training
-    "not a diffusion": (lambda: train("linear", MLP(2), x), TypeError, "d must be a diffusion such as .* or an objective .*, got 'linear'"),
+    "not a diffusion": (lambda: train("linear", MLP(2), x), TypeError, "d must be a Diffusion or Callable, got 'linear'"),
     "not a network": (lambda: train(d, silent, x), TypeError, "model must be a Module or Run, got function"),
     "no steps": (lambda: train(d, MLP(2), x, steps=0), ValueError, "steps must be at least 1"),
     "no batch": (lambda: train(d, MLP(2), x, batch=0), ValueError, "batch must be at least 1"),

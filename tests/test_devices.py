@@ -276,6 +276,7 @@ THERE = {
     "core.Network.once": lambda e: [core.Network(m).once(e.x, e.t, None, 1) for m in e.models()],
     "core.Network.__call__": lambda e: [core.Network(m, rows=rows)(e.x, t) for m in e.models() for rows in (None, 3)
                                         for t in e.times()],
+    "core.first_real": lambda e: core.first_real(e.net()),
     "core.check_output": lambda e: core.check_output(e.x, (8, 2)),
     "core.as_network": lambda e: core.as_network(e.closure)(e.x, 3),
     "core.prepare": lambda e: [core.prepare(e.d(), m, x, rows=3)[1:] for m in e.models() for x in (e.x,)]
@@ -289,6 +290,7 @@ THERE = {
     "data.swiss_curve": lambda e: data.swiss_curve(e.unit),
     "data.swiss_roll": lambda e: data.swiss_roll(5, generator=e.g),
     "data.heartbeat": lambda e: data.heartbeat(5, generator=e.g),
+    "data.pair_of": lambda e: data.pair_of((e.x, e.t)),
     "data.moved": lambda e: data.moved(e.x, torch.device(e.device), torch.float32),
     "data.source": lambda e: [data.source(v, torch.device(e.device), torch.float32, e.g)(3) for v in (
         e.x.cpu(), e.x, (e.x.cpu(), torch.arange(8)), lambda n, generator: e.mixture.sample(n, generator))],
@@ -563,7 +565,6 @@ PLAIN = {
                                         for m in e.models() for x, how in ((e.x, "continuous"), (core.to_uint8(e.x), "discrete"))]
         + [estimate.vlb_estimate(e.b(), e.bit_closure, e.bits, passes=12, generator=e.g),
            estimate.vlb_estimate(e.d(), e.closure, e.x[:2], passes=12, generator=e.g, decoder="continuous")],
-    "training.Run.dtype": lambda e: training.Run(e.net(), device=e.device).dtype,
     "training.Run.save": lambda e: e.run().save(e.path),
     "training.check_batch": lambda e: [training.check_batch(e.d(), e.x), training.check_batch(e.b(), e.bits)],
     "training.plot_losses": lambda e: training.plot_losses(e.run()),
@@ -616,9 +617,9 @@ EXEMPT = {
     "data.images": "reads files, through torchvision",
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
-                     "nets.check_times", "nets.check_classes", "training.check_objective", "likelihood.check_smooth",
+                     "nets.check_times", "nets.check_classes", "likelihood.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
-                     "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_falling",
+                     "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
                      "show.check_points", "show.check_tiles"], "a word of a signature: the doors of the calls run it"),
 }
 
