@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from .checks import (Count, Model, Seed, Shape, Share, State, Visit, check_choice,
                            check_count, door, shown)
-from .core import Diffusion, Network, check_condition, draw, rng
+from .core import Diffusion, Network, Smooth, check_condition, draw, rng
 from .schedule import Schedule
 from .show import show_points, tile
 
@@ -127,7 +127,7 @@ def ddpm(
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
 ): # generator of (t, x_t) for t = T-1..0
     "Algorithm 2 (@eq-algorithm-2; Ho 2020)."
-    return walk(d, model, shape, range(d.schedule.T, -1, -1), ddpm_rule, generator, xT, y)
+    return walk(d, model, shape, d.schedule.T, ddpm_rule, generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #1c0166cd
 def ddim_terms(
@@ -162,7 +162,7 @@ def ddim_rule(
 # %% ../nbs/10_sampling.ipynb #83f640c9
 @door
 def ddim(
-    d: Diffusion, # a Gaussian diffusion
+    d: Smooth, # a Gaussian diffusion
     model: Model, # callable (x, t), or (x, t, y); where it is a network, in eval mode
     shape: Shape | None = None, # `(B, ...)` of the samples; None where `xT` is given
     generator: torch.Generator | None = None, # where noise is drawn
@@ -172,9 +172,6 @@ def ddim(
     eta: Share = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # generator of (t, x_t), t falling to 0
     "DDIM, strides of any length that keep the marginals (@eq-ddim; Song 2021)."
-    if d.discrete:
-        name = type(d).__name__
-        raise TypeError(f"d must be a Gaussian diffusion for ddim, got {name}")
     return walk(d, model, shape, steps, partial(ddim_rule, eta=eta), generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #cf390c9b

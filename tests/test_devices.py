@@ -617,7 +617,7 @@ EXEMPT = {
     "data.images": "reads files, through torchvision",
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
-                     "nets.check_times", "nets.check_classes", "likelihood.check_smooth",
+                     "nets.check_times", "nets.check_classes", "core.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
                      "show.check_points", "show.check_tiles"], "a word of a signature: the doors of the calls run it"),
