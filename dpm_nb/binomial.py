@@ -23,7 +23,7 @@ from .schedule import Schedule
 
 # %% ../nbs/05_binomial.ipynb #6f6c5d36
 class Bits(Bernoulli):
-    "Independent bits from log-odds, exact where those are infinite (@eq-bits)."
+    "Independent bits from log-odds, exact where those are infinite (5.1)."
     def log_prob(self, value): # 0 or 1, of a shape that broadcasts
         "In nats; the impossible has -inf."
         return logsigmoid((2*value-1)*self.logits)
@@ -44,7 +44,7 @@ def kl_bits(
     p: Bits, # of any shape
     q: Bits, # of a shape that broadcasts
 ) -> Tensor: # in nats, of each bit
-    "KL(p || q) without cancellation and without NaN (@eq-kl-bits)."
+    "KL(p || q) without cancellation and without NaN (5.2)."
     u, v, total = p.logits, q.logits, 0
     u, v = (w.to(torch.promote_types(u.dtype, v.dtype)) for w in (u, v))
     for u, v in ((u, v), (-u, -v)):
@@ -57,7 +57,7 @@ def kl_bits(
 
 # %% ../nbs/05_binomial.ipynb #615dd2e8
 class BinomialDiffusion(Family):
-    "The chain for bits, with the Gaussian's methods (@eq-flip; Sohl-Dickstein 2015)."
+    "The chain for bits, with the Gaussian's methods (5.3; Sohl-Dickstein 2015)."
     discrete = True # a state holds 0 and 1 alone
     weights = "simple", "bound"
     @door
@@ -82,7 +82,7 @@ def same_odds(
     kept: Tensor, # part that is kept, in [0, 1]
     thrown: Tensor, # 1 - kept, with all its digits
 ) -> Tensor: # of the same shape; infinite where nothing is thrown
-    "Log-odds that a bit is the same as before (@eq-same)."
+    "Log-odds that a bit is the same as before (5.4)."
     return torch.log1p(2*kept/thrown)
 
 # %% ../nbs/05_binomial.ipynb #dceade1c
@@ -92,7 +92,7 @@ def q_step(self:BinomialDiffusion,
     xs: BitState, # x_{t-1}, `(B, ...)` of 0 and 1
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "q(x_t | x_{t-1}), one step (@eq-flip; Sohl-Dickstein 2015, table App.1)."
+    "q(x_t | x_{t-1}), one step (5.3; Sohl-Dickstein 2015, table App.1)."
     s = self.schedule
     same = cast(same_odds(s.alpha[t], s.beta[t]), xs)
     return Bits(logits=same*(2*xs-1), validate_args=False)
@@ -104,7 +104,7 @@ def draw(self:BinomialDiffusion,
     eps: Tensor | None = None, # noise in [0, 1) of that shape; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> Tensor: # of the shape of `p`
-    "A draw from one of the chain's distributions (@eq-flip-draw)."
+    "A draw from one of the chain's distributions (5.6)."
     return (p.probs - noise_like(p.probs, eps, generator, torch.rand)).ceil().abs()
 
 # %% ../nbs/05_binomial.ipynb #6222c614
@@ -114,7 +114,7 @@ def q_marginal(self:BinomialDiffusion,
     x0: BitState, # the data `(B, ...)`, 0 and 1
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "q(x_t | x_0), t steps at once (@eq-flip-jump)."
+    "q(x_t | x_0), t steps at once (5.5)."
     s = self.schedule
     same = cast(same_odds(s.alpha_bar[t], s.beta_bar[t]), x0)
     return Bits(logits=same*(2*x0-1), validate_args=False)
@@ -128,7 +128,7 @@ def q_sample(self:BinomialDiffusion,
     eps: UnitNoise | None = None, # in [0, 1), of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> Tensor: # x_t, of the shape of `x0`
-    "A draw of x_t given x_0 (@eq-flip-draw)."
+    "A draw of x_t given x_0 (5.6)."
     s, eps = self.schedule, noise_like(x0, eps, generator, torch.rand)
     return (at(s.alpha_bar, t, x0)*x0 + at(s.beta_bar, t, x0)/2 - eps).ceil().abs()
 
@@ -139,7 +139,7 @@ def prior(self:BinomialDiffusion,
     device=None, # default: the CPU
     dtype=None, # default: float32
 ) -> Bits:
-    "p(x_T), where generation starts (@eq-coins)."
+    "p(x_T), where generation starts (5.7)."
     zero = torch.zeros(shape, device=device, dtype=dtype)
     return Bits(logits=zero, validate_args=False)
 
@@ -151,7 +151,7 @@ def q_posterior(self:BinomialDiffusion,
     x0: BitLike, # the data, of the same shape
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "q(x_{t-1} | x_t, x_0) by Bayes (@eq-flip-posterior); at t=1 it is x_0."
+    "q(x_{t-1} | x_t, x_0) by Bayes (5.8); at t=1 it is x_0."
     s = self.schedule
     now = cast(same_odds(s.alpha[t], s.beta[t]), xt)
     start = cast(same_odds(s.alpha_bar[t-1], s.beta_bar[t-1]), xt)
@@ -162,7 +162,7 @@ def mean_terms(
     s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T, any shape
 ) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t, of x_0, constant; float64, as `t`
-    "The posterior's mean is linear in both bits (@eq-mixture-terms)."
+    "The posterior's mean is linear in both bits (5.10)."
     kept, lost, total = s.alpha_bar[t-1], s.beta_bar[t-1], 1 + s.alpha_bar[t]
     w_t = s.alpha[t]*lost*(1+kept)/s.beta_bar[t]/total
     w_0 = kept*s.beta[t]*(1+s.alpha[t])/s.beta_bar[t]/total
@@ -195,7 +195,7 @@ def p_step(self:BinomialDiffusion,
     xt: BitState, # the state `(B, ...)`, 0 and 1
     t: Time, # in 1..T, one or `(B,)`
 ) -> Bits:
-    "p_theta(x_{t-1} | x_t): the posteriors, mixed as the model says (@eq-mixture-step)."
+    "p_theta(x_{t-1} | x_t): the posteriors, mixed as the model says (5.9)."
     belief = self.predict(model, xt, t).logits
     w_t, w_0, c = (cast(w, xt) for w in mean_terms(self.schedule, t))
     one = torch.logaddexp((c + w_t*xt).log(), w_0.log() + logsigmoid(belief))
@@ -209,7 +209,7 @@ def decoder(self:BinomialDiffusion,
     model: Model, # callable (x, t)
     x1: BitState, # the state at t=1, `(B, ...)`, 0 and 1
 ) -> Bits:
-    "p_theta(x_0 | x_1): the step back at t=1 (@eq-mixture-step)."
+    "p_theta(x_0 | x_1): the step back at t=1 (5.9)."
     return self.p_step(model, x1, 1)
 
 # %% ../nbs/05_binomial.ipynb #e3bf31a0
@@ -230,7 +230,7 @@ def denoiser(self:BinomialDiffusion,
 def reverse(self:BinomialDiffusion,
     model, # callable (x, t), or a `Network`
 ): # function (x_t, t, generator=None, eps=None) -> x_{t-1}, with `t` an int
-    "A draw from p_theta(x_{t-1} | x_t), coefficients ready (@eq-mixture-step)."
+    "A draw from p_theta(x_{t-1} | x_t), coefficients ready (5.9)."
     s, denoise = self.schedule.to("cpu"), self.denoiser(model)
     w_t, w_0, c = (w.tolist() for w in mean_terms(s, torch.arange(s.T+1)))
     def step(x, t, generator=None, eps=None):
@@ -249,7 +249,7 @@ def loss(self:BinomialDiffusion,
     generator: torch.Generator | None = None, # where it is drawn
     weight: Literal["simple", "bound"] = "simple", # for bits they are the same
 ) -> Tensor: # `(B,)`, nats for each bit
-    "T times a term of the bound, for each example a mean over its bits (@eq-bit-loss)."
+    "T times a term of the bound, for each example a mean over its bits (5.11)."
     xt = self.q_sample(x0, t, eps, generator)
     gap = kl_divergence(self.q_posterior(xt, x0, t), self.p_step(model, xt, t))
     return self.schedule.T*per_example(gap).mean(1)
@@ -261,7 +261,7 @@ def bit_oracle(
     rows: BitState, # `(K, ...)`, all that the data can be, 0 and 1
     weight: Real | None = None, # `(K,)`, shares up to a factor; default: equal
 ): # a model (x, t) that speaks as `d.predicts` says
-    "The exact denoiser of a finite set of data: Bayes over its rows (@eq-rows)."
+    "The exact denoiser of a finite set of data: Bayes over its rows (5.12)."
     weight = rows.new_ones(len(rows)) if weight is None else weight
     fits = rows.ndim > 1 and weight.shape == rows.shape[:1]
     if not fits or (weight < 0).any() or not weight.sum() > 0:

@@ -29,7 +29,7 @@ def path_bound(
     generator: torch.Generator | None = None, # where the path is drawn
     batch: Count = 1024, # examples in one call of the model
 ) -> Tensor: # `(B,)`, nats; its mean over paths is the bound with the continuous decoder
-    "log q(x_{1:T} | x_0)/p_theta(x_{0:T}) of one path (@eq-vlb; Sohl-Dickstein 2015)."
+    "log q(x_{1:T} | x_0)/p_theta(x_{0:T}) of one path (6.2; Sohl-Dickstein 2015)."
     d, net, xs = prepare(d, model, x0, y, batch)
     total = 0.
     for t in range(1, d.schedule.T+1):
@@ -51,7 +51,7 @@ def check_bound(
 
 # %% ../nbs/06_bound.ipynb #e5061f46
 class Bound(NamedTuple):
-    "The bound of each example in its three parts, nats (@eq-parts)."
+    "The bound of each example in its three parts, nats (6.3)."
     prior: Tensor # `(B,)`, L_T
     steps: Tensor # `(T-1, B)`, L_{t-1} for t = 2..T
     decoder: Tensor # `(B,)`, L_0
@@ -69,7 +69,7 @@ class Bound(NamedTuple):
 
     @property
     def bits_per_dim(self):
-        "`(B,)`; a density's are in the data's own unit (@eq-bits-per-dim)."
+        "`(B,)`; a density's are in the data's own unit (6.5)."
         return to_bits(self.total, self.dims)
 
     @property
@@ -86,7 +86,7 @@ def step_terms(
     eps: Tensor | None = None, # the noise, of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> tuple[Tensor, Tensor]: # L_{t-1} at one x_t, `(N,)`, nats; and that x_t
-    "KL of the posterior from the model's step (@eq-parts)."
+    "KL of the posterior from the model's step (6.3)."
     xt = d.q_sample(x0, t, eps, generator)
     kl = kl_divergence(d.q_posterior(xt, x0, t), d.p_step(model, xt, t))
     return per_example(kl).sum(1), xt
@@ -96,7 +96,7 @@ def bin_log_prob(
     p: Distribution, # Normal, of the shape of `x0` or one that broadcasts to it
     x0: Tensor, # bytes as reals k/127.5 - 1, k = 0..255
 ) -> Tensor: # nats, of the shape of `x0`
-    "Log-probability of each byte's interval (@eq-decoder; Ho 2020, eq. 13)."
+    "Log-probability of each byte's interval (6.4; Ho 2020, eq. 13)."
     level = ((x0+1)*127.5).round()
     low = torch.where(level > 0, ((level-0.5)/127.5 - 1 - p.mean)/p.stddev, -math.inf)
     high = torch.where(level < 255, ((level+0.5)/127.5 - 1 - p.mean)/p.stddev, math.inf)
@@ -128,7 +128,7 @@ def decoder_terms(
     eps: Tensor | None = None, # the noise, of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> tuple[Tensor, Tensor]: # L_0 at one x_1, `(N,)`, nats; and that x_1
-    "Surprise of the data one step away (@eq-parts); of reals in bytes (@eq-decoder)."
+    "Surprise of the data one step away (6.3); of reals in bytes (6.4)."
     x1 = d.q_sample(x0, 1, eps, generator)
     p = d.decoder(model, x1)
     whole = decoder == "continuous" or d.discrete
@@ -142,7 +142,7 @@ def to_bits(
     dims: Count, # numbers in one example
     unit: Positive = 1., # for a density: size of the new unit in the old one
 ) -> Tensor: # bits/dim, the same shape
-    "Nats of an example to bits per dimension (@eq-bits-per-dim)."
+    "Nats of an example to bits per dimension (6.5)."
     return nats/(dims*math.log(2)) - math.log2(unit)
 
 # %% ../nbs/06_bound.ipynb #193aa836
@@ -157,7 +157,7 @@ def vlb(
     generator: torch.Generator | None = None, # where noise is drawn
     batch: Count = 1024, # pairs of an example and a time in one call of the model
 ) -> Bound: # in float64, on the model's device
-    "The variational bound of each example, with one draw at each t (@eq-parts)."
+    "The variational bound of each example, with one draw at each t (6.3)."
     d, net, x0 = prepare(d, model, x0, y)
     if decoder == "discrete" and not d.discrete: check_bytes(x0)
     B, steps, first = len(x0), [x0.new_zeros(0)], []
@@ -177,7 +177,7 @@ def prior_terms(
     d: Diffusion, # the family and its schedule
     x0: Tensor, # data `(B, ...)`
 ) -> Tensor: # L_T, `(B,)`, nats
-    "KL of the chain's end from the prior; no model takes part (@eq-parts)."
+    "KL of the chain's end from the prior; no model takes part (6.3)."
     prior = d.prior(x0.shape, x0.device, x0.dtype)
     return per_example(kl_divergence(d.q_marginal(x0, d.schedule.T), prior)).sum(1)
 
@@ -186,7 +186,7 @@ def plot_budget(
     bounds: dict[str, Bound], # by the name for the legend
     fig = None, # a matplotlib figure to draw on; default: a new one
 ): # the figure
-    "L_0, L_1, ..., L_T in bits/dim, and their sum from the data on (@eq-parts)."
+    "L_0, L_1, ..., L_T in bits/dim, and their sum from the data on (6.3)."
     import matplotlib.pyplot as plt
     fig = fig or plt.figure(figsize=(7, 2.8), layout="constrained")
     each, total = fig.subplots(1, 2)

@@ -94,7 +94,7 @@ def precise(
 def to_real(
     x: Tensor, # uint8, any shape
 ) -> Tensor: # float32 in [-1, 1], the same shape
-    "Bytes to reals, @eq-bytes."
+    "Bytes to reals (0.1)."
     if x.dtype == torch.uint8: return x.float()/127.5 - 1
     raise TypeError(f"x must be a tensor of torch.uint8, got {x.dtype}")
 
@@ -103,7 +103,7 @@ def to_real(
 def to_uint8(
     x: Real, # any shape; what lies outside [-1, 1] goes to the nearest end
 ) -> Tensor: # uint8, the same shape
-    "Reals to bytes, @eq-bytes."
+    "Reals to bytes (0.1)."
     return ((x.clamp(-1, 1) + 1)*127.5).round().to(torch.uint8)
 
 # %% ../nbs/00_core.ipynb #ea60dd71

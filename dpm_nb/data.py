@@ -30,7 +30,7 @@ def check_weight(
     x: Tensor, # `(K,)`
     visit: Visit | None = None, # are values looked at?
 ) -> Tensor: # the same tensor
-    "Raise unless `x` holds the weights of @eq-mixture."
+    "Raise unless `x` holds the weights of (1.2)."
     if check_real(name, x, visit).ndim != 1:
         raise ValueError(f"{name} must have shape (K,), got {tuple(x.shape)}")
     if not looked_at(lambda: (x > 0).all() and abs(precise(x).sum() - 1) < 1e-5, visit):
@@ -43,7 +43,7 @@ def check_means(
     x: Tensor, # `(..., K, D)`
     visit: Visit, # knows the weights
 ) -> Tensor: # the same tensor
-    "Raise unless `x` holds a centre for each weight of @eq-mixture."
+    "Raise unless `x` holds a centre for each weight of (1.2)."
     got, weight = tuple(check_state(name, x, visit).shape), visit.given.get("weight")
     if weight is not None and (len(got) < 2 or weight.shape != got[-2:-1]):
         raise ValueError(f"{name} must have shape (..., K, D) and weight (K,), "
@@ -56,7 +56,7 @@ def check_covs(
     x: Tensor, # broadcasts to `(..., D, D)`
     visit: Visit, # knows the centres `(..., D)`
 ) -> Tensor: # the same tensor
-    "Raise unless `x` holds a covariance for each centre of @eq-mixture."
+    "Raise unless `x` holds a covariance for each centre of (1.2)."
     got, means = tuple(check_real(name, x, visit).shape), visit.batch
     want = got if means is None else (*means.shape, means.shape[-1])
     fits = len(got) <= len(want) and got[-2:] == want[-2:]
@@ -72,7 +72,7 @@ Means, Covs = Annotated[Tensor, check_means], Annotated[Tensor, check_covs]
 
 # %% ../nbs/01_data.ipynb #87a4dce6
 class Mixture:
-    "A Gaussian mixture in `dim` dimensions, @eq-mixture; it computes in float64."
+    "A Gaussian mixture in `dim` dimensions (1.2); it computes in float64."
     @door
     def __init__(self,
         weight: Weight, # `(K,)`, positive, with sum 1
@@ -107,7 +107,7 @@ def to(self: Mixture,
 def terms(self: Mixture,
     x: Real, # points `(..., D)`
 ) -> tuple[Tensor, Tensor]: # `(..., K)` and `(..., K, D)`, float64
-    "Log of each term of @eq-mixture, and the standardised distances $z_k$."
+    "Log of each term of (1.2), and the standardised distances $z_k$."
     if x.shape[-1:] != (self.dim,):
         raise ValueError(f"x must have shape (..., {self.dim}), got {tuple(x.shape)}")
     x = precise(x)
@@ -123,7 +123,7 @@ def terms(self: Mixture,
 def log_prob(self: Mixture,
     x: Real, # points `(..., D)`
 ) -> Tensor: # `(...)`, in nats, in the dtype of `x`
-    "Logarithm of the density, @eq-mixture."
+    "Logarithm of the density (1.2)."
     return self.terms(x)[0].logsumexp(-1).to(x)
 
 # %% ../nbs/01_data.ipynb #e442a01f
@@ -132,7 +132,7 @@ def log_prob(self: Mixture,
 def score(self: Mixture,
     x: Real, # points `(..., D)`
 ) -> Tensor: # `(..., D)`, in the dtype of `x`
-    "Gradient of the log-density, @eq-score."
+    "Gradient of the log-density (1.3)."
     log_terms, z = self.terms(x)
     pull = -torch.einsum("...kji,...kj->...ki", self.to(z.device).white, z)
     return (log_terms.softmax(-1).unsqueeze(-1)*pull).sum(-2).to(x)
@@ -154,7 +154,7 @@ def sample(self: Mixture,
     n: Count, # how many points
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, D)`, float32 as networks want it, on the generator's device
-    "Points of the mixture, @eq-draw."
+    "Points of the mixture (1.4)."
     like = blank((n, self.dim, 1), generator, self.means.device)
     weight, means, chol = (v.to(like) for v in (self.weight, self.means, self.chol))
     k = torch.multinomial(weight, n, replacement=True, generator=generator)
@@ -165,14 +165,14 @@ def sample(self: Mixture,
 @patch(as_prop=True)
 def mean(self: Mixture,
 ) -> Tensor: # `(..., D)`
-    "Mean of the whole mixture, @eq-moments."
+    "Mean of the whole mixture (1.5)."
     return torch.einsum("k,...kd->...d", self.weight, self.means)
 
 # %% ../nbs/01_data.ipynb #bb381447
 @patch(as_prop=True)
 def cov(self: Mixture,
 ) -> Tensor: # `(..., D, D)`
-    "Covariance of the whole mixture, @eq-moments."
+    "Covariance of the whole mixture (1.5)."
     d = self.means - self.mean.unsqueeze(-2)
     spread = self.covs + d.unsqueeze(-1)*d.unsqueeze(-2)
     return torch.einsum("k,...kde->...de", self.weight, spread)
@@ -181,7 +181,7 @@ def cov(self: Mixture,
 @patch
 def standardised(self: Mixture,
 ) -> Mixture: # the same shape, moved and scaled
-    "The mixture with mean 0 and variance 1, averaged over the dimensions of @eq-moments."
+    "The mixture with mean 0 and variance 1, averaged over the dimensions of (1.5)."
     var = self.cov.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     means = (self.means - self.mean.unsqueeze(-2))/var.sqrt()
     return Mixture(self.weight, means, self.covs/var.unsqueeze(-1))
@@ -223,7 +223,7 @@ def ring(
 def swiss_curve(
     u: Real, # places along the roll, `(...)` in [0, 1]
 ) -> Tensor: # `(..., 2)`
-    "The roll without noise, mean 0 and unit variance, @eq-roll."
+    "The roll without noise, mean 0 and unit variance (1.6)."
     angle = 1.5*math.pi*(1 + 2*u)
     xy = torch.stack([angle*angle.cos(), angle*angle.sin()], -1)
     var = (39*math.pi**2/4 - 4 - 4/(9*math.pi**2))/2
@@ -236,7 +236,7 @@ def swiss_roll(
     noise: Share = 0.05, # standard deviation around the curve, in units of the result
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, 2)`, float32, on the generator's device
-    "Points of the noisy roll, @eq-roll-noise."
+    "Points of the noisy roll (1.7)."
     like = blank((n, 2), generator)
     curve = swiss_curve(draw(like[:, 0], generator, torch.rand))
     return (math.sqrt(1-noise**2)*curve + noise*draw(like, generator)).float()
@@ -247,7 +247,7 @@ def heartbeats(
     length: Count = 20, # bits in a sequence
     period: Count = 5, # distance of two beats
 ) -> Tensor: # `(period, length)`, float32 of 0 and 1; row i beats at phase i
-    "Every sequence that @eq-heartbeat allows."
+    "Every sequence that (1.8) allows."
     if length < period:
         raise ValueError(f"length must be at least the period {period}, got {length}")
     return (torch.arange(length) % period == torch.arange(period).unsqueeze(-1)).float()
@@ -260,7 +260,7 @@ def heartbeat(
     period: Count = 5, # distance of two beats
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, length)`, float32 of 0 and 1, on the generator's device
-    "Sequences with a beat in every period and a random phase, @eq-heartbeat."
+    "Sequences with a beat in every period and a random phase (1.8)."
     device = None if generator is None else generator.device
     phase = torch.randint(period, (n,), generator=generator, device=device)
     return heartbeats(length, period).to(phase.device)[phase]
@@ -395,7 +395,7 @@ def show_density(
     ax = None, # matplotlib axes; default: new ones
     title: str | None = None, # above the picture
 ): # the axes
-    "A density in the plane, with its score as arrows, @eq-score."
+    "A density in the plane, with its score as arrows (1.3)."
     import matplotlib.pyplot as plt
     if p.dim != 2: raise TypeError(f"p must be a Mixture in two dimensions, got {p.dim}")
     fine, few = torch.linspace(-lim, lim, 121), torch.linspace(-lim, lim, 17)

@@ -27,7 +27,7 @@ def pilot(
     generator: torch.Generator | None = None, # where noise is drawn
     uniform: float = 0.05, # share of the uniform law
 ) -> Tensor: # p_t, `(T+1,)`: 0 for t < 2, with sum 1
-    "How often to ask at each t (@eq-importance; Nichol 2021, eq. 18, without a history)."
+    "How often to ask at each t (6b.1; Nichol 2021, eq. 18, without a history)."
     T = d.schedule.T
     t, terms = torch.arange(2, T+1, device=x0.device), []
     for _ in range(rounds):
@@ -43,7 +43,7 @@ def pilot(
 
 # %% ../nbs/06b_estimate.ipynb #88fe9ad3
 class LinearControl:
-    "The best linear denoiser's squared error against its exact mean (@eq-control)."
+    "The best linear denoiser's squared error against its exact mean (6b.2)."
     def __init__(self,
         d: Diffusion, # q(x_t | x_0) has a mean linear in x_0 and one variance for all x_0
         x0: Tensor, # data `(B, ...)`
@@ -75,7 +75,7 @@ def subtract_control(
     z: Tensor, # draws `(n, B)`, a row for each pass
     c: Tensor, # a control of mean 0 for each, `(n, B)`
 ) -> Tensor: # `(n, B)`, of the same mean
-    "Take off the control, its slope from the other half of the examples (@eq-control)."
+    "Take off the control, its slope from the other half of the examples (6b.2)."
     half = torch.arange(z.shape[1], device=z.device) % 2 == 0
     slopes = []
     for h in (~half, half):
@@ -117,7 +117,7 @@ def spread_times(
     x0: Tensor, # data `(B, ...)`
     generator: torch.Generator | None = None, # where one shift is drawn
 ) -> list[Tensor]: # n of `(B,)`
-    "Times with law p, spread over the passes and the examples (@eq-importance)."
+    "Times with law p, spread over the passes and the examples (6b.1)."
     i = torch.arange(len(x0), device=x0.device)
     place = (i*0.6180339887498949 + draw(x0.new_empty(1), generator, torch.rand)) % 1
     total = p.cumsum(0)
@@ -130,7 +130,7 @@ def term_draws(
     times: list[Tensor], # of each pass, `(B,)`
     share: Tensor, # p_t, by which a term at t is divided
 ) -> Tensor: # draws of the terms' sum, less their control, `(len(times), B)`
-    "One call of the model for each example in each pass (@eq-importance)."
+    "One call of the model for each example in each pass (6b.1)."
     z, c = [], []
     for t in times:
         value, xt = term(t)
@@ -152,7 +152,7 @@ def vlb_estimate(
     generator: torch.Generator | None = None, # where times and noise are drawn
     batch: Count = 1024, # examples in one call of the model
 ) -> Estimate: # a density's bits are in the data's own unit
-    "An unbiased estimate of the mean of `vlb`'s bits/dim (@eq-importance, @eq-control)."
+    "An unbiased estimate of the mean of `vlb`'s bits/dim (6b.1, 6b.2)."
     d, net, x0 = prepare(d, model, x0, y, batch)
     if decoder == "discrete" and not d.discrete: check_bytes(x0)
     if len(x0) < 2: raise ValueError("x0 must hold at least 2 examples, got 1")

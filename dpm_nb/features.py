@@ -103,7 +103,7 @@ def hidden(self: Classifier,
 def measure(self: Classifier,
     x: Pictures, # of the training set
 ) -> Classifier: # itself
-    "Learn the spread of the hidden layer, for @eq-features."
+    "Learn the spread of the hidden layer, for (12b.1)."
     mean, cov = moments(check_real("hidden layer", self.hidden(x)))
     value, vector = torch.linalg.eigh(cov)
     self.centre.copy_(mean)
@@ -117,7 +117,7 @@ def features(self: Classifier,
     x: Pictures, # `(N, C, H, W)`, uint8, or reals in [-1, 1]
     batch: Count = 500, # pictures at a time
 ) -> Tensor: # `(N, width)`, float32
-    "The hidden layer in units of its own spread, @eq-features."
+    "The hidden layer in units of its own spread (12b.1)."
     return (self.hidden(x, batch) - self.centre) @ self.scale
 
 # %% ../nbs/12b_features.ipynb #769bbbce
@@ -173,7 +173,7 @@ def confidence(
     net: Classifier, # a trained one
     x: Pictures, # `(N, C, H, W)`, uint8, or reals in [-1, 1]
 ) -> tuple[Tensor, Tensor]: # `(N,)` in [1/classes, 1], and the class it speaks of `(N,)`
-    "How sure the network is of the class that it names, and the class, @eq-confidence."
+    "How sure the network is of the class that it names, and the class (12b.2)."
     return tuple(net.head(net.hidden(x)).softmax(-1).max(-1))
 
 # %% ../nbs/12b_features.ipynb #56b6fc49
@@ -184,7 +184,7 @@ def features_of(
     x: Pictures, # `(N, C, H, W)`, uint8, or reals in [-1, 1]
     batch: Count = 500, # pictures at a time
 ) -> Tensor: # `(N, F)` on the CPU, each picture's features in a row
-    "Features by any network, for @eq-any; a module works where it lies, in evaluation."
+    "Features by any network, for (12b.3); a module works where it lies, in evaluation."
     if isinstance(phi, nn.Module): phi.eval()
     like, found = first_real(phi), []
     like = x if like is None else like
@@ -203,7 +203,7 @@ def nearest(
     train: Examples, # `(M, ...)`, the same
     batch: Count = 500, # samples at a time
 ) -> tuple[Tensor, Tensor]: # `(N,)` distances and `(N,)` indices into `train`
-    "The nearest training example of each sample, @eq-nearest."
+    "The nearest training example of each sample (12b.4)."
     if samples.shape[1:] != train.shape[1:]:
         raise ValueError("samples and train must be batches of the same shape, "
                          f"got {tuple(samples.shape)} and {tuple(train.shape)}")

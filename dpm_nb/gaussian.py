@@ -22,7 +22,7 @@ from .schedule import Schedule
 
 # %% ../nbs/03_gaussian.ipynb #9a3227fe
 class GaussianDiffusion(Family):
-    "The Gaussian chain; each equation of this chapter is a method, t in 1..T (@eq-step)."
+    "The Gaussian chain; each equation of this chapter is a method, t in 1..T (3.2)."
     discrete = False # a state takes any real value
     weights = "simple", "bound", "min_snr"
     @door
@@ -49,7 +49,7 @@ def q_step(self:GaussianDiffusion,
     xs: State, # x_{t-1}, `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "q(x_t | x_{t-1}), one step of the chain (@eq-step; Ho 2020, eq. 2)."
+    "q(x_t | x_{t-1}), one step of the chain (3.2; Ho 2020, eq. 2)."
     s = self.schedule
     mean, std = at(s.alpha.sqrt(), t, xs)*xs, at(s.beta.sqrt(), t, xs)
     return Normal(mean, std, validate_args=False)
@@ -61,7 +61,7 @@ def q_marginal(self:GaussianDiffusion,
     x0: State, # the data `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "q(x_t | x_0), t steps at once (@eq-marginal; Ho 2020, eq. 4)."
+    "q(x_t | x_0), t steps at once (3.3; Ho 2020, eq. 4)."
     s = self.schedule
     mean, std = at(s.alpha_bar.sqrt(), t, x0)*x0, at(s.beta_bar.sqrt(), t, x0)
     return Normal(mean, std, validate_args=False)
@@ -75,7 +75,7 @@ def q_sample(self:GaussianDiffusion,
     eps: Noise | None = None, # of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> Tensor: # x_t, of the shape of `x0`
-    "A draw of x_t given x_0 (@eq-jump)."
+    "A draw of x_t given x_0 (3.4)."
     s, eps = self.schedule, noise_like(x0, eps, generator)
     return at(s.alpha_bar.sqrt(), t, x0)*x0 + at(s.beta_bar.sqrt(), t, x0)*eps
 
@@ -96,7 +96,7 @@ def prior(self:GaussianDiffusion,
     device=None, # default: the CPU
     dtype=None, # default: float32
 ) -> Normal:
-    "p(x_T), where generation starts (@eq-prior)."
+    "p(x_T), where generation starts (3.5)."
     zero = torch.zeros(shape, device=device, dtype=dtype)
     return Normal(zero, torch.ones_like(zero), validate_args=False)
 
@@ -105,7 +105,7 @@ def posterior_terms(
     s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T, any shape
 ) -> tuple[Tensor, Tensor, Tensor]: # weights of x_t, of x_0, variance; float64, as `t`
-    "The weights in the posterior's mean, its variance (@eq-posterior; Ho 2020, eq. 7)."
+    "The weights in the posterior's mean, its variance (3.8; Ho 2020, eq. 7)."
     kept, added = s.beta_bar[t-1]/s.beta_bar[t], s.beta[t]/s.beta_bar[t]
     return s.alpha[t].sqrt()*kept, s.alpha_bar[t-1].sqrt()*added, kept*s.beta[t]
 
@@ -117,13 +117,13 @@ def q_posterior(self:GaussianDiffusion,
     x0: Like, # the data, of the same shape
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "q(x_{t-1} | x_t, x_0) (@eq-bayes, @eq-posterior); at t=1 it is x_0 with variance 0."
+    "q(x_{t-1} | x_t, x_0) (3.6, 3.8); at t=1 it is x_0 with variance 0."
     w_t, w_0, var = (cast(w, xt) for w in posterior_terms(self.schedule, t))
     return Normal(w_t*xt + w_0*x0, var.sqrt(), validate_args=False)
 
 # %% ../nbs/03_gaussian.ipynb #7869b905
 class View(NamedTuple):
-    "What a network may predict; a^2 is alpha_bar, b^2 is 1 - alpha_bar (@eq-view-list)."
+    "What a network may predict; a^2 is alpha_bar, b^2 is 1 - alpha_bar (3.10)."
     target: Callable # (a, b, x0, eps) -> what the output should be
     scale: Callable = lambda a, b: 1. # the loss multiplies an output's error with it
 
@@ -150,14 +150,14 @@ def view_terms(
     a: Tensor, # sqrt(alpha_bar) at the times in question, any shape
     b: Tensor, # sqrt(1 - alpha_bar), of the same shape
 ) -> tuple[Tensor, Tensor]: # (c, k): the view is c x_t + k output
-    "Each view is linear in the state and the network's output (@eq-views, @eq-x0)."
+    "Each view is linear in the state and the network's output (3.11, 3.9)."
     (p, q), (p_new, q_new) = (VIEWS[v].terms(a, b) for v in (predicts, name))
     det = a*q - b*p
     return (p_new*q - q_new*p)/det, (q_new*a - p_new*b)/det
 
 # %% ../nbs/03_gaussian.ipynb #980d3401
 class Prediction:
-    "One network output, seen as `x0`, `eps`, `v`, `score` or `u` (@eq-views)."
+    "One network output, seen as `x0`, `eps`, `v`, `score` or `u` (3.11)."
     def __init__(self,
         out: Tensor, # the network's output `(B, ...)`
         xt: Tensor, # the state, of the same shape
@@ -203,7 +203,7 @@ def predict(self:GaussianDiffusion,
     xt: State, # the state `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Prediction:
-    "What the model says of a state, in all views (@eq-views)."
+    "What the model says of a state, in all views (3.11)."
     out, place = self.outputs(model, xt, t)
     told = Prediction(out, xt, self.schedule, t, self.predicts, place)
     if self.clip is None: return told
@@ -216,7 +216,7 @@ def reverse_var(
     variance: str, # "beta", "posterior" or "learned"
     place: Tensor | None = None, # `(B, ...)`, learned: 0 is the posterior's, 1 is beta
 ) -> Tensor: # float64 of the shape of `t`, or as `place`
-    "Variance of a step back (@eq-reverse; learned: Nichol 2021, eq. 15)."
+    "Variance of a step back (3.12; learned: Nichol 2021, eq. 15)."
     if variance == "beta": return s.beta[t]
     if variance == "posterior": return posterior_terms(s, t)[2]
     high, low = (cast(v.log(), place) for v in (s.beta[t], decoder_var(s, t)))
@@ -239,7 +239,7 @@ def p_step(self:GaussianDiffusion,
     xt: State, # the state `(B, ...)`
     t: Time, # in 1..T, one or `(B,)`
 ) -> Normal:
-    "p_theta(x_{t-1} | x_t): the posterior at x0_hat (@eq-reverse; Ho 2020, eq. 11)."
+    "p_theta(x_{t-1} | x_t): the posterior at x0_hat (3.12; Ho 2020, eq. 11)."
     told, (w_t, w_0, _) = self.predict(model, xt, t), posterior_terms(self.schedule, t)
     var = reverse_var(self.schedule, t, self.variance, told.place)
     std = cast(var.sqrt(), xt) if told.place is None else var.sqrt()
@@ -252,7 +252,7 @@ def decoder(self:GaussianDiffusion,
     model: Model, # callable (x, t)
     x1: State, # the state at t=1, `(B, ...)`
 ) -> Normal:
-    "p_theta(x_0 | x_1): a step back with a variance that is never 0 (@eq-reverse)."
+    "p_theta(x_0 | x_1): a step back with a variance that is never 0 (3.12)."
     p = self.p_step(model, x1, 1)
     if self.variance != "posterior": return p
     std = cast(decoder_var(self.schedule, 1).sqrt(), x1)
@@ -264,7 +264,7 @@ def denoiser(self:GaussianDiffusion,
     model, # callable (x, t), or a `Network`
     times: list[int] | None = None, # at which it will be asked; default: 1..T
 ): # function (x_t, t) -> (x0_hat, place of a learned variance or None), with `t` an int
-    "The model's x0 with coefficients computed once, on the host (@eq-views)."
+    "The model's x0 with coefficients computed once, on the host (3.11)."
     s, net = self.schedule.to("cpu"), as_network(model)
     times = torch.arange(1, s.T+1) if times is None else torch.as_tensor(times)
     a, b = s.alpha_bar[times].sqrt(), s.beta_bar[times].sqrt()
@@ -281,7 +281,7 @@ def denoiser(self:GaussianDiffusion,
 def reverse(self:GaussianDiffusion,
     model, # callable (x, t), or a `Network`
 ): # function (x_t, t, generator=None, eps=None) -> x_{t-1}, with `t` an int
-    "A fast draw from p_theta(x_{t-1} | x_t), which at t=1 is its mean (@eq-reverse)."
+    "A fast draw from p_theta(x_{t-1} | x_t), which at t=1 is its mean (3.12)."
     s, denoise = self.schedule.to("cpu"), self.denoiser(model)
     w_t, w_0, var = (w.tolist() for w in posterior_terms(s, torch.arange(s.T+1)))
     var = s.beta.tolist() if self.variance == "beta" else var
@@ -302,7 +302,7 @@ def reverse(self:GaussianDiffusion,
 def step_variance(self:GaussianDiffusion,
     t: int | Tensor, # in 1..T
 ) -> Tensor: # float64 of the shape of `t`
-    "The width of a step back; at t=1 the decoder's (@eq-reverse)."
+    "The width of a step back; at t=1 the decoder's (3.12)."
     if self.variance == "learned":
         raise ValueError("variance must be 'beta' or 'posterior' to be known, "
                          "got 'learned'")
@@ -314,7 +314,7 @@ def step_variance(self:GaussianDiffusion,
 def bound_weight(self:GaussianDiffusion,
     t: int | Tensor, # in 1..T
 ) -> Tensor: # float64 of the shape of `t`, nats
-    "What a squared error of x0_hat adds to the bound (@eq-weights, without the T)."
+    "What a squared error of x0_hat adds to the bound (3.15; without the T)."
     return posterior_terms(self.schedule, t)[1].square()/(2*self.step_variance(t))
 
 # %% ../nbs/03_gaussian.ipynb #605244b6
@@ -324,7 +324,7 @@ def loss_weight(self:GaussianDiffusion,
     t: Time, # in 1..T, one or `(B,)`
     name: Literal["simple", "bound", "min_snr"] = "simple", # what should count
 ) -> Tensor: # float64 of the shape of `t`
-    "What the loss at t is multiplied with (@eq-loss-weight, @eq-weights)."
+    "What the loss at t is multiplied with (3.14, 3.15)."
     s, view = self.schedule, VIEWS[self.predicts]
     a, b = s.alpha_bar[t].sqrt(), s.beta_bar[t].sqrt()
     if name == "simple": return torch.ones_like(a)
@@ -353,7 +353,7 @@ def loss(self:GaussianDiffusion,
     generator: torch.Generator | None = None, # where it is drawn
     weight: Literal["simple", "bound", "min_snr"] = "simple", # which errors count
 ) -> Tensor: # `(B,)`
-    "Algorithm 1's squared error, a mean over an example (@eq-simple, @eq-weights)."
+    "Algorithm 1's squared error, a mean over an example (3.13, 3.15)."
     s, eps, view = self.schedule, noise_like(x0, eps, generator), VIEWS[self.predicts]
     a, b = at(s.alpha_bar.sqrt(), t, x0), at(s.beta_bar.sqrt(), t, x0)
     xt = a*x0 + b*eps

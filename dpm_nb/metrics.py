@@ -24,7 +24,7 @@ from .data import Mixture, blank
 
 # %% ../nbs/12_metrics.ipynb #554bc694
 class Interval(NamedTuple):
-    "An estimate and an interval around it, @eq-mean-interval or @eq-interval."
+    "An estimate and an interval around it, (12.1) or (12.6)."
     value: float
     low: float
     high: float
@@ -50,7 +50,7 @@ def mean_interval(
     x: Exact, # a number of any sign for each example `(N,)`, such as its bits/dim
     level: Level = 0.95, # how often the interval shall hold the truth
 ) -> Interval: # in the units of `x`
-    "The mean over all examples there could be, @eq-mean-interval, read on the CPU."
+    "The mean over all examples there could be, (12.1), read on the CPU."
     if x.ndim != 1 or len(x) < 2:
         raise ValueError(f"x must have shape (N,) with N at least 2, "
                          f"got {tuple(x.shape)}")
@@ -63,7 +63,7 @@ def mean_interval(
 def factor(
     cov: Exact, # `(..., F, F)`, symmetric; may be singular
 ) -> Tensor: # `(..., F, F)`, a matrix A with A Aᵀ = cov, float64
-    "A factor of a covariance, as @eq-root needs it; on the CPU."
+    "A factor of a covariance, as (12.3) needs it; on the CPU."
     if cov.ndim < 2 or cov.shape[-1] != cov.shape[-2]:
         raise ValueError(f"cov must have shape (..., F, F), got {tuple(cov.shape)}")
     value, vector = torch.linalg.eigh(cov)
@@ -77,7 +77,7 @@ def gaussian_frechet(
     mean_b: Exact, # `(..., F)`
     cov_b: Exact, # `(..., F, F)`
 ) -> Tensor: # `(...)`, at least 0, float64
-    "Squared Fréchet distance of two Gaussians, @eq-frechet by @eq-root; on the CPU."
+    "Squared Fréchet distance of two Gaussians, (12.2) by (12.3); on the CPU."
     a, b, given = factor(cov_a), factor(cov_b), (mean_a, cov_a, mean_b, cov_b)
     if len({m.shape[-1:] for m in given}) > 1:
         raise ValueError("means and covariances must have the same number of features, "
@@ -128,7 +128,7 @@ def frechet(
     a: Features, # `(N, F)`
     b: Features, # `(M, F)`
 ) -> Tensor: # `()`, float64
-    "Squared Fréchet distance of two sets, @eq-frechet on their moments; on the CPU."
+    "Squared Fréchet distance of two sets, (12.2) on their moments; on the CPU."
     check_widths(a=a, b=b)
     return gaussian_frechet(*moments(a), *moments(b))
 
@@ -166,7 +166,7 @@ def jackknife(
     groups: at_least(2) = 20, # left out in turn, from each set
     generator: torch.Generator | None = None, # deals rows to groups; default: a fixed one
 ) -> tuple[float, float, float]: # value, its bias, its standard error
-    "What `f` says, how biased it is and how unsure, @eq-jackknife; reads each number."
+    "What `f` says, how biased it is and how unsure (12.5); reads each number."
     for x in sets or [None]: check_rows("sets", x)
     number = lambda *sets: check_number("f(*sets)", f(*sets))
     generator, value, bias, var = generator or rng(), number(*sets), 0., 0.
@@ -189,7 +189,7 @@ def interval(
     groups: at_least(2) = 20, # of the jackknife
     generator: torch.Generator | None = None, # deals rows to groups; default: a fixed one
 ) -> Interval:
-    "The value of `f` with an interval, @eq-interval; reads each number."
+    "The value of `f` with an interval (12.6); reads each number."
     value, bias, se = jackknife(f, *sets, groups=groups, generator=generator)
     if value < 0: raise ValueError(f"f must give a number of at least 0, got {value:g}")
     z, shift = NormalDist().inv_cdf((1 + level)/2), bias if unbiased else 0.
@@ -200,7 +200,7 @@ def interval(
 
 # %% ../nbs/12_metrics.ipynb #f93855d1
 class FrechetScore(NamedTuple):
-    "A distance, the floor of real data at the same sizes, and their ratio, @eq-ratio."
+    "A distance, the floor of real data at the same sizes, and their ratio (12.7)."
     distance: Interval
     floor: Interval
     ratio: Interval
@@ -220,7 +220,7 @@ def frechet_score(
     groups: at_least(2) = 20, # of the jackknife
     generator: torch.Generator | None = None, # chooses rows; default: a fixed one
 ) -> FrechetScore:
-    "Fréchet distance of samples beside its floor, @eq-ratio, with intervals; on the CPU."
+    "Fréchet distance of samples beside its floor, (12.7), with intervals; on the CPU."
     check_widths(samples=samples, train=train, test=test)
     g, n = generator or rng(), min(len(samples), len(train))
     pick = lambda: torch.randint(len(train), (n,), generator=g, device=g.device).cpu()
@@ -242,7 +242,7 @@ def energy_distance(
     unbiased: bool = False, # without each point's distance 0 to itself; can fall below 0
     batch: Count = 500, # rows of `a` at a time: the `(N, M)` table never stands in memory
 ) -> Tensor: # `()`, in the units of the points, float64
-    "Energy distance of two sets, @eq-energy (Székely and Rizzo 2013); on the CPU."
+    "Energy distance of two sets, (12.8) (Székely and Rizzo 2013); on the CPU."
     check_widths(a=a, b=b)
     def apart(x, y):
         centre = y.mean(0)          # far from 0 the fast way of cdist loses digits
@@ -257,7 +257,7 @@ def sorted_distance(
     a: Features, # `(N, L)`
     b: Features, # `(M, L)`, of any length
 ) -> Tensor: # `(L,)`, float64
-    "Squared Wasserstein distance of each pair of columns, @eq-sorted; on the CPU."
+    "Squared Wasserstein distance of each pair of columns (12.10); on the CPU."
     check_widths(a=a, b=b)
     n, m = len(a), len(b)
     ends = torch.cat([torch.arange(n+1)*m, torch.arange(m+1)*n]).unique()
@@ -272,7 +272,7 @@ def sliced_wasserstein(
     directions: Count = 100, # how many; multiples of F measure shifts exactly
     generator: torch.Generator | None = None, # of the directions; default: a fixed one
 ) -> Tensor: # `()`, squared units of the points, float64
-    "Squared sliced Wasserstein distance, @eq-sliced, over random bases; on the CPU."
+    "Squared sliced Wasserstein distance, (12.11), over random bases; on the CPU."
     check_widths(a=a, b=b)
     F, generator = a.shape[1], generator or rng()
     turns = draw(blank((-(-directions//F), F, F), generator), generator).to(a)
@@ -281,7 +281,7 @@ def sliced_wasserstein(
 
 # %% ../nbs/12_metrics.ipynb #c61390aa
 class Coverage(NamedTuple):
-    "Modes found, the share of samples near one, and their error in bits, @eq-mode-bits."
+    "Modes found, the share of samples near one, and their error in bits (12.12)."
     found: float
     near: float
     bits: float
@@ -296,7 +296,7 @@ def mode_coverage(
     p: Mixture, # whose bumps are the modes
     radius: Positive = 3., # standard deviations within which a sample is near
 ) -> Coverage: # with bits = inf where no sample is near
-    "Which modes samples reach, and how evenly, @eq-mode-bits; on the CPU."
+    "Which modes samples reach, and how evenly (12.12); on the CPU."
     if p.means.ndim != 2:
         raise ValueError(f"p must have means of shape (K, D), got {tuple(p.means.shape)}")
     (log_terms, z), weight = p.terms(x), p.weight.cpu()
@@ -315,7 +315,7 @@ def coverage_floor(
     n: Count, # samples
     radius: Positive = 3., # standard deviations within which a sample is near
 ) -> Coverage:
-    "What a perfect sampler can expect of `mode_coverage`, @eq-mode-floor; on the CPU."
+    "What a perfect sampler can expect of `mode_coverage` (12.13); on the CPU."
     half_dim, half = torch.tensor([p.dim/2, radius**2/2], dtype=torch.float64)
     near, weight = torch.special.gammainc(half_dim, half), p.weight.cpu()
     found = (1 - (1 - near*weight)**n).sum()

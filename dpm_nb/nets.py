@@ -47,7 +47,7 @@ def time_embedding(
     dim: at_least(2), # length of the code, even
     slowest: Positive = 10_000., # wavelengths run from 2 pi up to almost 2 pi times this
 ) -> Tensor: # `(B, dim)`, float32
-    "Sines and cosines of t at geometrically spaced frequencies (@eq-time-embedding)."
+    "Sines and cosines of t at geometrically spaced frequencies (8.1)."
     if dim % 2: raise ValueError(f"dim must be even, got {dim}")
     n = dim//2
     omega = torch.exp(torch.arange(n, device=t.device)*(-math.log(slowest)/n))
@@ -64,7 +64,7 @@ def zero_init(
 
 # %% ../nbs/08_nets.ipynb #bb4d192a
 class Label(nn.Embedding):
-    "A learned vector for each class and a last one for none, at first 0 (@eq-condition)."
+    "A learned vector for each class and a last one for none, at first 0 (8.2)."
     def __init__(self,
         classes: int, # how many
         c_time: int, # length of the time's code
@@ -85,7 +85,7 @@ def code_of(
     t: Tensor, # times `(B,)`
     y: Tensor | None, # classes `(B,)`
 ) -> Tensor: # `(B, c_time)`
-    "What the layers are told of time and class (@eq-condition)."
+    "What the layers are told of time and class (8.2)."
     code = net.time(time_embedding(t, net.time[0].in_features).to(x.dtype))
     return code if net.label is None else code + net.label(y)
 
@@ -115,7 +115,7 @@ Classes = Annotated[Tensor, check_classes]
 
 # %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
-    "Residual layers for vectors; the code is added at each (@eq-condition)."
+    "Residual layers for vectors; the code is added at each (8.2)."
     @door
     def __init__(self,
         dim: Count, # length of x
@@ -142,7 +142,7 @@ def forward(self:MLP,
     t: Times, # `(B,)`
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out)`
-    "The prediction (@eq-condition)."
+    "The prediction (8.2)."
     if x.shape[1:] != (self.dim,):
         raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
     h, code = self.first(x), code_of(self, x, t, y)
@@ -151,7 +151,7 @@ def forward(self:MLP,
 
 # %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
-    "Two convolutions around a shortcut; the code scales and shifts between (@eq-film)."
+    "Two convolutions around a shortcut; the code scales and shifts between (8.3)."
     def __init__(self,
         c_in: int, # channels before
         c_out: int, # channels after
@@ -305,7 +305,7 @@ def forward(self:UNet,
     t: Times, # `(B,)`
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out, H, W)`
-    "The prediction (@eq-condition)."
+    "The prediction (8.2)."
     if x.ndim != 4 or x.shape[1] != self.first.in_channels:
         wanted = f"(B, {self.first.in_channels}, H, W)"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")

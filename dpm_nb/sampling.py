@@ -110,7 +110,7 @@ def ddpm_rule(
     net: Network, # the model
     times: list[int], # T, T-1, ..., 0
 ): # the stride
-    "A draw from p_theta(x_{t-1} | x_t) (@eq-algorithm-2)."
+    "A draw from p_theta(x_{t-1} | x_t) (10.1)."
     if len(times) != times[0] + 1:
         raise ValueError(f"times must fall by 1 for ddpm, got {shown(times)}")
     step = d.reverse(net)
@@ -126,7 +126,7 @@ def ddpm(
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
 ): # generator of (t, x_t) for t = T-1..0
-    "Algorithm 2 (@eq-algorithm-2; Ho 2020)."
+    "Algorithm 2 (10.1; Ho 2020)."
     return walk(d, model, shape, d.schedule.T, ddpm_rule, generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #1c0166cd
@@ -135,7 +135,7 @@ def ddim_terms(
     times: list[int], # decreasing, down to 0
     eta: float = 0., # 0: no noise; 1: as much as the posterior
 ) -> Tensor: # `(len(times)-1, 3)` float64: factors of x_t, of x0_hat, deviation of noise
-    "The three numbers of each stride (@eq-ddim; Song 2021, eq. 12 and 16)."
+    "The three numbers of each stride (10.2; Song 2021, eq. 12 and 16)."
     t, e = torch.tensor(times[:-1]), torch.tensor(times[1:])
     log_kept = s.alpha_bar[t].log() - s.alpha_bar[e].log()
     log_kept = log_kept.nan_to_num(-torch.inf, neginf=-torch.inf)
@@ -150,7 +150,7 @@ def ddim_rule(
     times: list[int], # falling to 0
     eta: float = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # the stride
-    "Keep a part of the noise that is there, and add some fresh (@eq-ddim)."
+    "Keep a part of the noise that is there, and add some fresh (10.2)."
     rows = dict(zip(times, ddim_terms(d.schedule.to("cpu"), times, eta).tolist()))
     denoise = d.denoiser(net, times[:-1])
     def stride(x, t, s, last, generator):
@@ -171,7 +171,7 @@ def ddim(
     steps: Strides = 50, # calls of the model, or the times, as [901, 801, ..., 1, 0]
     eta: Share = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # generator of (t, x_t), t falling to 0
-    "DDIM, strides of any length that keep the marginals (@eq-ddim; Song 2021)."
+    "DDIM, strides of any length that keep the marginals (10.2; Song 2021)."
     return walk(d, model, shape, steps, partial(ddim_rule, eta=eta), generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #cf390c9b

@@ -38,7 +38,7 @@ def log_odds(
     total: Tensor, # log of a share in (0, 1], any shape, float64
     lost: Tensor, # its rounding error, as from `running_sum`
 ) -> Tensor: # log(share/(1-share)), the same shape
-    "Log of the signal-to-noise ratio from log alpha_bar; nothing cancels (@eq-log-snr)."
+    "Log of the signal-to-noise ratio from log alpha_bar; nothing cancels (2.2)."
     log2_hi, log2_lo = math.log(2), 2.3190468138462996e-17    # log 2 to 33 digits
     delta = -(total + log2_hi) - (lost + log2_lo)
     near = -torch.log1p(2*torch.expm1(delta))
@@ -49,7 +49,7 @@ def log_odds(
 def prior_bits(
     alpha_bar: Real, # share of the signal's power that is left, any shape
 ) -> Tensor: # bits per dimension, the same shape
-    "What the chain's end costs, in bits per dimension (@eq-prior-bits)."
+    "What the chain's end costs, in bits per dimension (2.3)."
     return -0.5*torch.log1p(-alpha_bar)/math.log(2)
 
 # %% ../nbs/02_schedule.ipynb #2dde0bd7
@@ -78,7 +78,7 @@ Betas = Annotated[Any, check_beta]
 
 # %% ../nbs/02_schedule.ipynb #68313bea
 class Schedule:
-    "A noise schedule: float64 tables over t = 0..T, where 0 is the data (@eq-alpha-bar)."
+    "A noise schedule: float64 tables over t = 0..T, where 0 is the data (2.1)."
     @door
     def __init__(self,
         beta: Betas, # beta_1..beta_T: `(T,)` real numbers in (0, 1]
@@ -120,7 +120,7 @@ def linear(
     start: Positive = 0.1, # T beta_1
     end: Positive = 20., # T beta_T
 ) -> Schedule:
-    "Beta grows linearly, capped at 0.999 (@eq-linear; Ho 2020, section 4, has T=1000)."
+    "Beta grows linearly, capped at 0.999 (2.4; Ho 2020, section 4, has T=1000)."
     t = torch.arange(1, T+1, dtype=torch.float64)
     part = (t-1)/(T-1) if T > 1 else t
     return Schedule(((start + (end-start)*part)/T).clamp(max=0.999), "linear")
@@ -131,7 +131,7 @@ def cosine(
     T: Count = 1000, # number of steps
     s: between(0) = 0.008, # offset, so that the first steps are not too small
 ) -> Schedule:
-    "A squared cosine for alpha_bar, beta up to 0.999 (@eq-cosine; Nichol 2021, eq. 17)."
+    "A squared cosine for alpha_bar, beta up to 0.999 (2.5; Nichol 2021, eq. 17)."
     left = torch.arange(T, -1, -1, dtype=torch.float64)/T*(math.pi/2)/(1+s)  # angle to go
     gap = (math.pi/2)/(T*(1+s))
     beta = math.sin(gap)*torch.sin(left[:-1]+left[1:])/torch.sin(left[:-1])**2
@@ -145,7 +145,7 @@ def sigmoid(
     end: between(-50, 50) = 3., # and where it ends, further on
     tau: between(0.1) = 1., # temperature: both ends are divided by it
 ) -> Schedule:
-    "A logistic curve for alpha_bar, beta up to 0.999 (@eq-sigmoid; Jabri 2022, 3.3)."
+    "A logistic curve for alpha_bar, beta up to 0.999 (2.6; Jabri 2022, 3.3)."
     check_number("end", end, low=start + 1e-3)
     half = (end-start)/tau*torch.arange(T, -1, -1, dtype=torch.float64)/T/2  # still to go
     z = end/tau/2
@@ -158,7 +158,7 @@ def sigmoid(
 def inverse_time(
     T: Count = 1000, # number of steps
 ) -> Schedule:
-    "Each step removes 1/T of the signal (@eq-inverse-time; Sohl-Dickstein 2015, app. B)."
+    "Each step removes 1/T of the signal (2.7; Sohl-Dickstein 2015, app. B)."
     return Schedule(1/torch.arange(T, 0, -1, dtype=torch.float64), "inverse_time")
 
 # %% ../nbs/02_schedule.ipynb #cacc59cb

@@ -35,7 +35,7 @@ def draw_times(
     T: int, # number of steps of the chain
     generator: torch.Generator, # where they are drawn from, and on which device
 ) -> Tensor: # `(n,)` integers in 1..T
-    "Times for a batch: uniform on 1..T, one from each of n pieces (@eq-algorithm-1)."
+    "Times for a batch: uniform on 1..T, one from each of n pieces (9.1)."
     on = dict(generator=generator, device=generator.device)
     place = torch.randperm(n, **on) + torch.rand(n, **on)
     return (place*(T/n)).long().clamp_(max=T-1) + 1
@@ -46,7 +46,7 @@ def diffusion_loss(
     d: Diffusion, # the family, its schedule and what is predicted
     weight: str = "simple", # which errors count, one of `d.weights`
 ): # objective (model, batch, generator) -> `(B,)`, with a batch x0 or (x0, y)
-    "Algorithm 1 for one batch: draw times and noise, give the loss (@eq-algorithm-1)."
+    "Algorithm 1 for one batch: draw times and noise, give the loss (9.1)."
     check_choice("weight", weight, choices=d.weights)
     def objective(model, batch, generator):
         x0, y = pair_of(batch)
@@ -63,7 +63,7 @@ def ema_update(
     decay: float, # the final mu
     step: int, # steps done so far, from 0
 ):
-    "Move an average of weights towards a model's (@eq-ema)."
+    "Move an average of weights towards a model's (9.2)."
     mu = min(decay, (1+step)/(10+step))
     get_ema_multi_avg_fn(mu)(average, model, None)
 
@@ -134,7 +134,7 @@ def descend(
     ema: float, # decay of the average
     generator: torch.Generator, # on the run's device
 ) -> Run: # the same
-    "One pass through Algorithm 1's loop: loss, gradient, step (@eq-algorithm-1)."
+    "One pass through Algorithm 1's loop: loss, gradient, step (9.1)."
     loss = objective(run.model, batch, generator).mean()
     run.optimizer.zero_grad()
     loss.backward()
@@ -191,7 +191,7 @@ def train(
     seed: Seed = 0, # of data, times and noise
     device: str | torch.device | None = None, # default: the best there is
 ): # generator of the `Run`, after each step
-    "Algorithm 1 (@eq-algorithm-1; Ho 2020): a yield a step; nothing in it waits."
+    "Algorithm 1 (9.1; Ho 2020): a yield a step; nothing in it waits."
     plan = dict(steps=steps, batch=batch, lr=lr, ema=ema, weight=weight, seed=seed)
     run, objective, source = set_out(d, model, data, plan, device)
     g, rates = run.generator, (lr*learning_rate(k/steps) for k in range(steps))

@@ -323,24 +323,6 @@ def test_public_names_have_a_line_of_docs(module):
         assert "\n" not in doc.strip(), f"dpm_nb/{module}.py, line {node.lineno}: {node.name}'s docstring has more than one line"
 
 
-def labels(path): return re.findall(r"\{#(eq-[\w-]+)", "\n".join(c.source for c in cells(path, "markdown")))
-
-
-def test_equation_labels_are_unique():
-    seen = {}
-    for path in NOTEBOOKS:
-        for label in labels(path):
-            assert label not in seen, f"{{#{label}}} stands in {seen[label]} and in {path.name}"
-            seen[label] = path.name
-
-
-@each_notebook
-def test_cited_equations_stand_on_the_page(path):
-    for cell in cells(path):
-        for label in re.findall(r"(?<![\w`])@(eq-[\w-]*\w)", cell.source):
-            assert label in labels(path), f"{path.name}, cell {cell.id} cites @{label}, which is not on that page"
-
-
 def test_package_is_small():
     found = {p.stem: statements(p) for p in PACKAGE.glob("*.py") if p.name != "_modidx.py"}
     large = [f"{m} ({n})" for m, n in found.items() if n > 180]
