@@ -9,7 +9,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # OpenMP's threads spin while they wait: with a second process beside them they take up to ten times as long.
 export GOMP_SPINCOUNT = 1000
 
-.PHONY: help lab test mutants docs notebooks readme export clean
+.PHONY: help lab test mutants docs notebooks number readme export clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,9 +21,9 @@ $(READY): settings.ini setup.py pyproject.toml
 	$(BIN)/python -m pip install -e ".[dev]"
 	@touch $@
 
-lab: $(READY) ## open JupyterLab on the notebooks; ARGS="--no-browser --port=9999" is passed on
+lab: $(READY) ## open JupyterLab on the contents; ARGS="--no-browser --port=9999" is passed on
 	@$(BIN)/jupyter trust nbs/*.ipynb > /dev/null
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) nbs
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.news_url=None $(ARGS) nbs/index.ipynb
 
 test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cells
 	$(BIN)/pytest --durations=15 --durations-min=1 $(ARGS)
@@ -37,6 +37,11 @@ notebooks: $(READY) ## run every notebook and store its outputs; ARGS="02 03" ru
 export: $(READY) ## write dpm_nb/ from the notebooks
 	$(BIN)/nbdev_export
 
+number: $(READY) ## number the equations anew, mend what cites them, and export
+	$(BIN)/python tools/number.py
+	$(BIN)/nbdev_export
+	$(BIN)/python tools/readme.py
+
 readme: $(READY) ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
@@ -45,7 +50,8 @@ docs: $(READY) ## render the site into _docs/ with Quarto
 	echo "The site is rendered by Quarto, which is not on PATH."; \
 	echo "Get it from https://quarto.org/docs/get-started/ and run make docs again."; \
 	exit 1; }
-	$(BIN)/nbdev_proc_nbs --file_re '\.ipynb$$'
+	PYTHONPATH=tools $(BIN)/nbdev_proc_nbs --force --file_re '\.ipynb$$'
+	$(BIN)/python tools/pages.py
 	cd _proc && quarto render
 	rm -rf _docs
 	mv _proc/_docs _docs

@@ -12,13 +12,16 @@ cfg = parser["DEFAULT"]
 
 lab = cfg["lab_requirements"].split()
 statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Production/Stable"]
+# The package index shows the README elsewhere, so there its pictures need their whole address.
+raw = cfg["git_url"].replace("github.com", "raw.githubusercontent.com") + f"/{cfg['branch']}"
+readme = (root/"README.md").read_text(encoding="utf-8").replace("](nbs/", f"]({raw}/nbs/")
 first_minor = Version(cfg["min_python"]).minor
 
 setup(
     name=cfg["lib_name"],
     version=str(Version(cfg["version"])),
     description=cfg["description"],
-    long_description=(root/"README.md").read_text(encoding="utf-8"),
+    long_description=readme,
     long_description_content_type="text/markdown",
     keywords=cfg["keywords"],
     author=cfg["author"],

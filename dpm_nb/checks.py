@@ -53,6 +53,7 @@ def looked_at(
     "Do values pass a test?"
     if visit is not None and not visit.look: return True
     try: return bool(test())
+    except torch.OutOfMemoryError: raise
     except RuntimeError: return True
 
 # %% ../nbs/90_checks.ipynb #e7fcb0a0
@@ -200,8 +201,8 @@ def check_examples(
     "Raise unless `x` holds at least one example `(B, ...)`, of bytes or of finite reals."
     if not isinstance(x, Tensor) or x.dtype != torch.uint8: check_real(name, x, visit)
     if x.ndim < 2 or not x.numel():
-        raise ValueError(f"{name} must have shape (B, ...) with B >= 1, "
-                         f"got {tuple(x.shape)}")
+        wanted = "two axes or more and none empty"
+        raise ValueError(f"{name} must have shape (B, ...), {wanted}, got {tuple(x.shape)}")
     return x
 
 # %% ../nbs/90_checks.ipynb #d0aa0c4e

@@ -198,7 +198,7 @@ WRONG = {
     "features_of with NaN": (ValueError, "phi(x) must be finite", lambda: P.features_of(lambda x: x*NAN, BYTES)),
     "features_of in no batches": (ValueError, "batch must be", lambda: P.features_of(NET.features, BYTES, 0)),
     "nearest of other shapes": (ValueError, "batches of the same shape", lambda: P.nearest(BYTES, torch.zeros(5, 1, 4, 4))),
-    "nearest of nothing": (ValueError, "train must have shape (B, ...) with B >= 1", lambda: P.nearest(BYTES, BYTES[:0])),
+    "nearest of nothing": (ValueError, "train must have shape (B, ...), two axes or more and none empty", lambda: P.nearest(BYTES, BYTES[:0])),
     "nearest of numbers": (ValueError, "samples must have shape (B, ...)", lambda: P.nearest(torch.zeros(5), torch.zeros(5))),
     "nearest of integers": (TypeError, "samples must hold real", lambda: P.nearest(BYTES.long(), BYTES)),
     "nearest of NaN": (ValueError, "train must be finite", lambda: P.nearest(BYTES, BYTES*NAN)),

@@ -5,6 +5,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/"nbs"
@@ -15,9 +16,7 @@ parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(ROOT/"settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 SITE = cfg["doc_host"] + cfg["doc_baseurl"]
-RAW = cfg["git_url"].replace("github.com", "raw.githubusercontent.com") + f"/{cfg['branch']}/nbs/"
 
-EQUATION = re.compile(r"\$\$(.+?)\$\$[ \t]*\{#(eq-[\w-]+)\}", re.S)
 CALLOUT = re.compile(r"^:::+[ \t]*\{\.callout-(\w+)([^}]*)\}[ \t]*\n(.*?)^:::+[ \t]*$\n?", re.M | re.S)
 PAGE = re.compile(r"\]\((?:\./)?(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb(#[\w-]+)?\)")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
@@ -40,23 +39,21 @@ def quoted(match):
     return "\n".join(f"> {line}".rstrip() for line in lines) + "\n\n"
 
 
-def markdown(text, numbers):
+def markdown(text):
     "Quarto's markdown as GitHub's."
-    text = EQUATION.sub(lambda m: f"$$\n{m[1].strip()} \\tag{{{numbers[m[2]]}}}\n$$", text)
-    text = re.sub(r"(?<![\w`])@(eq-[\w-]*\w)", lambda m: f"equation ({numbers[m[1]]})", text)
     text = PAGE.sub(lambda m: f"]({SITE}/{m[1]}.html{m[2] or ''})", text)
-    text = PICTURE.sub(rf"\1{RAW}", text)
+    text = PICTURE.sub(r"\1nbs/", text)
     text = CALLOUT.sub(quoted, text)
     return re.sub(r"^:::.*\n?", "", text, flags=re.M)
 
 
-def shown(output, images, alt):
+def shown(output, images, alts):
     "A link to a picture, whose bytes are added to `images`; what has no picture is text."
     data = output.get("data", {})
     if "image/png" in data:
         name = f"index-{len(images)+1}.png"
         images[name] = base64.b64decode(data["image/png"])
-        return f"![{alt}]({RAW}images/{name})"
+        return f"![{alts.pop(0)}](nbs/images/{name})"
     if "text/markdown" in data: return data["text/markdown"]
     if "text/html" in data: return f"[See it on the site.]({SITE})"
     text = output.get("text") or data.get("text/plain", "")
@@ -70,18 +67,17 @@ def code(cell, images):
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
     blocks = [f"```python\n{source}\n```"] if source and d.get("echo") != "false" else []
     if d.get("output") == "false": return blocks
-    alt = d.get("fig-alt") or d.get("fig-cap", "")
-    return blocks + [shown(o, images, alt.strip('"')) for o in cell.outputs if o.get("name") != "stderr"]
+    alts = yaml.safe_load(d.get("fig-alt", "[]"))
+    alts = [alts] if isinstance(alts, str) else alts
+    return blocks + [shown(o, images, alts) for o in cell.outputs if o.get("name") != "stderr"]
 
 
 def made():
     "README.md's text and the pictures that it shows, as a dict of name and bytes."
     nb = nbformat.read(NBS/"index.ipynb", as_version=4)
-    texts = [c.source for c in nb.cells if c.cell_type == "markdown"]
-    numbers = {m[2]: i for i, m in enumerate((m for t in texts for m in EQUATION.finditer(t)), 1)}
     blocks, images = [], {}
     for cell in nb.cells:
-        if cell.cell_type == "markdown": blocks.append(markdown(cell.source, numbers).strip())
+        if cell.cell_type == "markdown": blocks.append(markdown(cell.source).strip())
         if cell.cell_type == "code": blocks += code(cell, images)
     note = "<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook. -->"
     return "\n\n".join([note, *filter(None, blocks)]) + "\n", images
