@@ -1,0 +1,96 @@
+"The page: where a chapter stands in the book, how it opens, what it folds, and where it leads."
+import re
+
+import pytest
+from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_of
+
+PART = re.compile(r"^\| ((?:[IVX]+ · )?[^|\[]+) \| \|$")
+ROW = re.compile(r"^\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
+COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
+FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check): [^:\"]+$", re.M)
+HIDDEN = {"hide", "export", "exporti"}
+EXPORTS = HIDDEN | {"exports"}
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+
+
+def contents():
+    "The chapters of the contents, in their order: file name, part, title, and whether it is on the main road."
+    part = None
+    for cell in cells(NBS/"index.ipynb", "markdown"):
+        for line in cell.source.splitlines():
+            if found := PART.match(line): part = found[1]
+            elif part and (found := ROW.match(line)): yield found[3], part, found[2], bool(found[1])
+
+
+BOOK = list(contents())
+PLACE = {row[0]: i for i, row in enumerate(BOOK)}
+
+
+def folded(cell): return cell.metadata.get("jupyter", {}).get("source_hidden", False)
+
+
+def links(cell): return re.findall(r"\]\((\w+\.ipynb)", cell.source)
+
+
+def test_contents_are_the_reading_order():
+    assert [row[0] for row in BOOK] == [p.name for p in CHAPTERS], "The contents in index.ipynb are not the chapters in their order"
+    for path in CHAPTERS:
+        title = cells(path, "markdown")[0].source.splitlines()[0]
+        said = BOOK[PLACE[path.name]][2]
+        assert title.startswith(f"# {said}"), f"The contents call {path.name} {said}; its title is {title}"
+
+
+@each_chapter
+def test_chapter_opens_with_its_question(path):
+    title, question, *rest = cells(path)
+    assert re.fullmatch(r"# \S.*\n\n> \S.*[.?]", title.source), f"{path.name} does not begin with a title and a claim"
+    where, *_ = question.source.splitlines()
+    _, part, _, road = BOOK[PLACE[path.name]]
+    assert where.startswith(f"**{part}**"), f"{path.name} does not say that it stands in {part}: {where}"
+    assert ("main road" in where) == road, f"{path.name} and the contents disagree whether it is on the main road: {where}"
+    before = BOOK[PLACE[path.name]-1][0] if PLACE[path.name] and part != "Workshop" else None
+    assert set(links(question)) >= {"index.ipynb", *filter(None, [before])}, f"{path.name} does not lead back: {where}"
+    assert COST.search(question.source), f"{path.name} does not say what a run takes; `make notebooks` writes it"
+    assert len(question.source.splitlines()) > 4, f"{path.name} asks no question before its imports"
+    imports = next(i for i, c in enumerate(rest) if not c.source.startswith("#| Imports"))
+    assert imports in (1, 2), f"{path.name} has {imports} cells of imports after its question, where one or two are wanted"
+
+
+@each_chapter
+def test_chapter_leads_on(path):
+    _, part, _, road = BOOK[PLACE[path.name]]
+    after = [row for row in BOOK[PLACE[path.name]+1:] if row[1] != "Workshop"]
+    wanted = {after[0][0]} if after and part != "Workshop" else {"index.ipynb"}
+    wanted |= {row[0] for row in after if row[3]} and {next(row[0] for row in after if row[3])} if road else set()
+    last = cells(path)[-1]
+    assert last.source.startswith("## What we have"), f"{path.name} does not end with what we have"
+    assert wanted <= set(links(last)), f"{path.name} ends without a link to {', '.join(wanted - set(links(last)))}"
+
+
+@each_notebook
+def test_what_is_folded_says_what_it_is(path):
+    for cell in cells(path, "code"):
+        where = f"{path.name}, cell {cell.id}"
+        if folded(cell):
+            unseen = HIDDEN & directives(cell) or "#| echo: false" in cell.source
+            assert unseen or FIRST.match(cell.source), \
+                f"{where} is folded, and its first line is none of #| Imports, # Law: ..., # Check: ...: {cell.source.splitlines()[0]}"
+        else:
+            found = FIRST.match(cell.source)
+            assert not found or len(cell.source.splitlines()) <= 6, f"{where} is not folded: {found[0]}"
+
+
+@each_notebook
+def test_long_laws_are_folded(path):
+    for cell in cells(path, "code"):
+        law = re.search(r"^\s*(assert\b|assert_close\()", cell.source, re.M) and not EXPORTS & directives(cell)
+        silent = not cell.outputs and "def plot_" not in cell.source
+        long = len([line for line in cell.source.splitlines() if line.strip()]) > 5
+        assert folded(cell) or not (law and silent and long), \
+            f"{path.name}, cell {cell.id} is a law of more than five lines: fold it, under a first line `# Law: ...` or `# Check: ...`"
+
+
+def test_every_module_has_its_chapter_in_the_contents():
+    assert {p.name for p in MODULES.values()} <= PLACE.keys()
