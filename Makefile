@@ -3,6 +3,7 @@ ARGS ?=
 VENV = .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.installed
+SETTINGS = $(VENV)/share/jupyter/lab/settings
 
 # The kernel that finds the package is the one in .venv, whatever else the user has installed.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -19,11 +20,13 @@ $(READY): settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install -e ".[dev]"
+	@mkdir -p $(SETTINGS)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' > $(SETTINGS)/overrides.json
 	@touch $@
 
 lab: $(READY) ## open JupyterLab on the contents; ARGS="--no-browser --port=9999" is passed on
 	@$(BIN)/jupyter trust nbs/*.ipynb > /dev/null
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.news_url=None $(ARGS) nbs/index.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) nbs/index.ipynb
 
 test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cells
 	$(BIN)/pytest --durations=15 --durations-min=1 $(ARGS)

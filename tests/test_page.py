@@ -4,8 +4,7 @@ import re
 import pytest
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_of
 
-PART = re.compile(r"^\| ((?:[IVX]+ · )?[^|\[]+) \| \|$")
-ROW = re.compile(r"^\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
+ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
@@ -20,8 +19,9 @@ def contents():
     part = None
     for cell in cells(NBS/"index.ipynb", "markdown"):
         for line in cell.source.splitlines():
-            if found := PART.match(line): part = found[1]
-            elif part and (found := ROW.match(line)): yield found[3], part, found[2], bool(found[1])
+            if not (found := ROW.match(line)): continue
+            part = found[1].strip() or part
+            yield found[4], part, found[3], bool(found[2])
 
 
 BOOK = list(contents())
