@@ -1,17 +1,25 @@
-"The site: every exported name has its documentation, README.md is what the index says, Quarto finds its settings."
-import ast
+"The site: names, equations, laws and living figures of its pages, the API page, its settings; README.md is what the index says."
+import json
 import os
 import re
 import shutil
+import sys
 
+import nbformat
+import number
+import pages
 import pytest
 import readme
 import yaml
-from conftest import MODULES, NBS, NOT_COPIED, PACKAGE, ROOT, cells, program, run
-from nbdev.doclinks import patch_name
-
+from conftest import CHAPTERS, MODULES, NBS, NOT_COPIED, ROOT, cells, directives, program, run
 
 QUARTO = shutil.which("quarto")
+LIVING = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "data": {"values": [{"x": 1}]}, "mark": "point"}
+EXTRA = [
+    nbformat.v4.new_code_cell('# Law: "2" is even\nassert 2 % 2 == 0', metadata={"jupyter": {"source_hidden": True}}),
+    nbformat.v4.new_code_cell('#| fig-alt: "one point"\nchart', outputs=[nbformat.v4.new_output("display_data", data={
+        pages.LIVING: LIVING, "image/png": "aGVsbG8=", "text/plain": "a chart"})]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,44 +34,143 @@ def site(tmp_path_factory):
         stand_in.write_text("exit 1\n" if os.name == "nt" else "#!/bin/sh\nexit 1\n")
         stand_in.chmod(0o755)
         path = f"{stand_in.parent}{os.pathsep}{path}"
-    run(program("nbdev_proc_nbs"), "--file_re", r"\.ipynb$", cwd=project, PATH=path, PYTHONPATH=str(project))
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Extra"), *EXTRA]), project/"nbs"/"99_extra.ipynb")
+    where = os.pathsep.join(map(str, [project/"tools", project]))
+    run(program("nbdev_proc_nbs"), "--force", "--file_re", r"\.ipynb$", cwd=project, PATH=path, PYTHONPATH=where)
+    run(sys.executable, project/"tools"/"pages.py", cwd=project, PYTHONPATH=where)
     return project
 
 
-def documented(module):
-    "The public functions and classes of a module, and the methods that are patched onto a class."
-    tree = ast.parse((PACKAGE/f"{module}.py").read_text(encoding="utf-8"))
-    return [patch_name(n) for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_")]
+@pytest.fixture(scope="module")
+def api(site): return (site/"_proc"/"api.qmd").read_text(encoding="utf-8")
+
+
+def html(cell): return "".join("".join(o.get("data", {}).get("text/html", "")) for o in cell.get("outputs", []))
+
+
+def anchors(site):
+    "The anchors of each page's names and equations, in the order in which they stand."
+    found = {}
+    for path in CHAPTERS:
+        text = "\n".join(c.source for c in cells(site/"_proc"/path.name, "markdown"))
+        found[pages.page(path)] = re.findall(r'id="([^"]+)"|\{#(e-[\w-]+)\}', text)
+    return {page: ["".join(pair) for pair in pairs] for page, pairs in found.items()}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_exported_name_is_shown(module, site):
-    page = site/"_proc"/MODULES[module].name
-    assert page.exists(), f"nbdev_proc_nbs made no {page.name}"
-    shown = {c.source.splitlines()[-1]: c.outputs for c in cells(page, "code") if "show_doc(" in c.source}
-    for name in documented(module):
-        assert f"show_doc({name})" in shown, f"{page.name} has no show_doc({name})"
-        text = "".join(o.get("data", {}).get("text/markdown", "") for o in shown[f"show_doc({name})"])
-        assert name.split(".")[-1] in text, f"{page.name}: show_doc({name}) shows nothing of it"
-        source = re.compile(rf"https://github\.com/[\w/.-]+/dpm_nb/{module}\.py#L\d+")
-        assert source.search(text), f"{page.name}: show_doc({name}) has no link to the source; install the project anew (setup.py's entry point)"
+def test_every_name_stands_above_its_source(module, site):
+    page = cells(site/"_proc"/MODULES[module].name)
+    above = {name: i for i, c in enumerate(page) if c.cell_type == "markdown" for name in re.findall(r'href="api\.html#[^"]*">([\w.]+)</a>', c.source)}
+    for e in pages.entries(module):
+        if not pages.is_public(e.name): continue
+        shown = e.name if e.name in above else e.name.split(".")[0]
+        assert shown in above, f"{MODULES[module].name} does not name {e.name}"
+        last = e.name.split(".")[-1]
+        assert re.search(rf"\b{last}\b", page[above[shown]+1].source), f"The cell below the name {shown} does not hold {last}"
+    assert not any("show_doc(" in c.source for c in page), f"{module}: signatures stand beside their source"
+
+
+def test_every_anchor_is_there_once(site):
+    found = anchors(site)
+    for page, names in found.items(): assert len(names) == len(set(names)), f"{page} has an anchor twice"
+    for module in MODULES:
+        for e in pages.entries(module):
+            page, name = e.links["chapter"].split("#")
+            assert name in found[page], f"{page} lacks the anchor of {e.name}"
+    for n, path in pages.equations().items():
+        assert pages.anchor(n) in found[pages.page(path)], f"{path.name}: equation {n} has no anchor"
 
 
 def test_symbols_in_prose_are_links(site):
-    text = "\n".join(c.source for m in MODULES for c in cells(site/"_proc"/MODULES[m].name, "markdown"))
-    links = set(re.findall(r"\[`[\w.]+`\]\(([^)]+)\)", text))
+    found = anchors(site)
+    links = {link for m in MODULES for c in cells(site/"_proc"/MODULES[m].name, "markdown")
+             for link in re.findall(r"\[`[\w.]+`\]\(([^)]+)\)", c.source)}
     assert len(links) > 30, f"The pages' prose links to {len(links)} symbols of the package"
+    own = [link.split("#") for link in links if ".html#" in link and "//" not in link]
+    assert own, "Links to the package's own symbols are not relative"
+    dead = [f"{page}#{name}" for page, name in own if name not in found[page]]
+    assert not dead, f"Symbols in prose link to {dead}"
+
+
+def test_citations_are_links_to_equations(site, api):
+    found = anchors(site)
+    for path in CHAPTERS:
+        texts = [c.source for c in cells(path, "markdown")]
+        said = sum(len(re.findall(number.NUMBER, m[0])) for t in texts for m in number.CITED.finditer(number.CODE_OR_MATHS.sub("", t)))
+        links = [link for c in cells(site/"_proc"/path.name, "markdown") for link in re.findall(rf"\[{number.NUMBER}\]\(([\w.]*)#(e-[\w-]+)\)", c.source)]
+        assert len(links) == said, f"{path.name}: {said} citations and {len(links)} links"
+        for page, name in links: assert name in found[page or pages.page(path)], f"{path.name}: no equation at {page}#{name}"
+    links = re.findall(rf'href="([\w.]+)#(e-[\w-]+)">{number.NUMBER}</a>', api)
+    assert len(links) > 50, f"The docstrings on the API page cite {len(links)} equations"
+    for page, name in links: assert name in found[page], f"api: no equation at {page}#{name}"
+
+
+def test_a_number_in_maths_or_code_is_no_link():
+    assert pages.linked("`(3.1)` and $f(3.1)$", "core.html") == "`(3.1)` and $f(3.1)$"
+
+
+def test_laws_are_folded_under_their_first_line(site):
+    law, _ = cells(site/"_proc"/"99_extra.ipynb", "code")
+    assert law.source.startswith('#| code-fold: true\n#| code-summary: "Law: \\"2\\" is even"\nassert')
+    for path in CHAPTERS:
+        hidden = [c for c in cells(path, "code") if c.metadata.get("jupyter", {}).get("source_hidden") and not {"Imports", "hide", "export"} & directives(c)]
+        folded = [c for c in cells(site/"_proc"/path.name, "code") if c.source.startswith("#| code-fold: true\n#| code-summary:")]
+        assert len(folded) >= len(hidden), f"{path.name} folds {len(folded)} of {len(hidden)} cells"
+
+
+def test_imports_are_not_shown(site):
+    for path in CHAPTERS:
+        shown = [c.source for c in cells(site/"_proc"/path.name, "code") if re.match(r"#\| ?Imports|from dpm_nb\.", c.source)]
+        assert not shown, f"{path.name} shows its imports: {shown[0]}"
+
+
+def test_living_figures_are_drawn_by_the_page(site):
+    _, figure = cells(site/"_proc"/"99_extra.ipynb", "code")
+    text = html(figure)
+    assert pages.LIVING not in figure.outputs[0].data and "image/png" not in figure.outputs[0].data
+    assert '<figure class="living" id="living-1" aria-label="one point">' in text and 'src="data:image/png;base64,aGVsbG8="' in text
+    assert json.loads(re.search(r'living\("living-1", (.*)\)</script>', text)[1]) == LIVING
+    for path in site.glob("_proc/*.ipynb"):
+        scripts = sum("living.js" in c.source for c in cells(path))
+        assert scripts == any("living(" in html(c) for c in cells(path)), f"{path.name} loads the script {scripts} times"
+    assert (site/"_proc"/"vega.js").stat().st_size > 500_000
+
+
+def test_api_has_each_name_once(api):
+    ids = re.findall(r'class="entry" id="([\w.]+)"', api)
+    names = [f"{m}.{e.name}" for m in MODULES for e in pages.entries(m) if pages.is_public(e.name)]
+    assert sorted(ids) == sorted(set(names)) and len(names) == len(set(names))
+    assert [m for m in re.findall(r"^## \w+ \{#(\w+)\}", api, re.M)] == list(MODULES), "The modules are not in reading order"
+    assert str(ROOT) not in api and "Annotated" not in api and " at 0x" not in api
+
+
+def test_api_says_what_a_reader_asks(api):
+    entry = re.search(r'id="gaussian.GaussianDiffusion.q_sample".*?</table>', api, re.S)[0]
+    assert "q_sample(x0, t, eps=None, generator=None) → Tensor" in re.sub("<.*?>", "", entry)
+    rows = [re.sub("<.*?>", "", r).strip() for r in re.findall(r"<tr>(.*?)</tr>", entry)]
+    assert "generatorGenerator | NoneNonewhere it is drawn" in rows and rows[-1].startswith("returnsTensor")
+    assert 'href="gaussian.html#gaussiandiffusion.q_sample"' in entry and "/dpm_nb/gaussian.py#L" in entry
+    fields = re.search(r'id="bound.Bound".*?</table>', api, re.S)[0]
+    assert all(f"<code>{name}</code>" in fields for name in ("prior", "steps", "decoder", "dims"))
+    asked = set(re.findall(r'href="#(word-\w+)"', api))
+    assert "word-time" in asked and asked <= set(re.findall(r'id="(word-\w+)"', api))
 
 
 def test_settings_of_the_site(site):
-    assert yaml.safe_load((NBS/"_quarto.yml").read_text()) == {"metadata-files": ["../_quarto.yml", "nbdev.yml", "sidebar.yml"]}
-    top = yaml.safe_load((ROOT/"_quarto.yml").read_text())
+    files = yaml.safe_load((NBS/"_quarto.yml").read_text())["metadata-files"]
+    assert files == ["../_quarto.yml", "nbdev.yml", "site.yml"]
+    top = yaml.safe_load((ROOT/"_quarto.yml").read_text(encoding="utf-8"))
     assert top["project"]["type"] == "website" and top["execute"]["enabled"] is False
-    for name in ["_quarto.yml", "nbdev.yml", "sidebar.yml", top["format"]["html"]["css"]]:
+    page = top["format"]["html"]
+    styles = [name for theme in page["theme"].values() for name in theme]
+    for name in ["_quarto.yml", *files[1:], *styles, *top["project"]["resources"], page["include-after-body"], "404.qmd", "matplotlibrc"]:
         assert (site/"_proc"/name).exists(), f"_proc/ lacks {name}, which the site needs"
-    order = yaml.safe_load((site/"_proc"/"sidebar.yml").read_text())["website"]["sidebar"]["contents"]
-    chapters = sorted(p.name for p in NBS.glob("*.ipynb") if p.stem != "index")
-    assert order == ["index.ipynb", *chapters], "The sidebar is not the reading order"
+    sections = top["website"]["sidebar"]["contents"]
+    order = [name for s in sections for name in s.get("contents", [s.get("href")]) if name != "api.qmd"]
+    assert order == ["index.ipynb", *(p.name for p in CHAPTERS)], "The sidebar is not the reading order"
+    footer = yaml.safe_load((site/"_proc"/"site.yml").read_text(encoding="utf-8"))["website"]["page-footer"]
+    assert pages.cfg["version"] in footer["left"] and "LICENSE" in footer["left"] and "CITATION" in footer["right"]
+    assert (site/"_proc"/"card.png").stat().st_size < 100_000
 
 
 def test_readme_is_made_from_the_index():
@@ -75,9 +182,10 @@ def test_readme_is_made_from_the_index():
 
 @pytest.mark.skipif(not QUARTO, reason="Quarto is not on PATH (https://quarto.org/docs/get-started/)")
 def test_quarto_renders_a_page(site):
-    run("quarto", "render", "00_core.ipynb", cwd=site/"_proc")
+    said = run("quarto", "render", "00_core.ipynb", cwd=site/"_proc")
+    assert "WARN" not in said, said
     page = (site/"_proc"/"_docs"/"core.html").read_text(encoding="utf-8")
     title = cells(NBS/"00_core.ipynb", "markdown")[0].source.splitlines()[0].removeprefix("# ")
     assert f"<h1 class=\"title\">{title}</h1>" in page, "The rendered page lacks its title"
-    lost = [name for name in documented("core") if name not in page]
+    lost = [e.name for e in pages.entries("core") if f'id="{e.name.lower()}"' not in page]
     assert not lost, f"The rendered page lacks {', '.join(lost)}"

@@ -1,0 +1,365 @@
+"""What the site adds to the notebooks.
+
+`Page` is nbdev's last step for each notebook (`procs` in settings.ini): names above the code,
+equations that can be linked to, folded laws, living figures. `pages.py` itself then writes
+into _proc/ what no notebook holds: the API page, the footer, the social card, Vega's script.
+"""
+import ast
+import html
+import inspect
+import io
+import json
+import re
+import textwrap
+import tokenize
+from configparser import ConfigParser
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NamedTuple, get_origin
+
+import number
+import yaml
+from nbdev.process import Processor
+from nbdev.processors import mk_cell
+
+ROOT = Path(__file__).resolve().parents[1]
+PROC = ROOT/"_proc"
+LIVING = "application/vnd.vegalite.v5+json"
+
+parser = ConfigParser(delimiters=["="], interpolation=None)
+parser.read(ROOT/"settings.ini", encoding="utf-8")
+cfg = parser["DEFAULT"]
+SITE = cfg["doc_host"] + cfg["doc_baseurl"] + "/"
+GITHUB = f"{cfg['git_url']}/blob/{cfg['branch']}/"
+
+# Names ----------------------------------------------------------------------------------
+
+
+def page(path):
+    "The page of a notebook: 03_gaussian.ipynb becomes gaussian.html."
+    return re.sub(r"^\d+[a-z]*_", "", path.stem) + ".html"
+
+
+@cache
+def books():
+    "Each notebook by its path, in reading order."
+    return number.read(ROOT/"nbs")
+
+
+@cache
+def modules():
+    "The notebook of each module, in reading order."
+    found = {}
+    for path, nb in books().items():
+        for cell in nb.cells:
+            if m := re.search(r"^#\|\s*default_exp\s+(\w+)", cell.source, re.M): found[m[1]] = path
+    return {m: p for m, p in found.items() if m != "__init__"}
+
+
+class Entry(NamedTuple):
+    "A public function, class or method."
+    module: str
+    name: str # such as GaussianDiffusion.q_posterior
+    node: ast.AST
+    links: dict # to its place on the chapter's page, on the API page, and to its source
+
+
+def owner(node):
+    "The class onto which a function is patched."
+    patched = any(re.match(r"patch\b", ast.unparse(d)) for d in node.decorator_list)
+    return f"{ast.unparse(node.args.args[0].annotation)}." if patched else ""
+
+
+def defined(body, prefix=""):
+    "The functions and classes of a body with their full names, methods after their class."
+    for node in body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): continue
+        name = prefix + (owner(node) if isinstance(node, ast.FunctionDef) and not prefix else "") + node.name
+        yield name, node
+        if isinstance(node, ast.ClassDef): yield from defined(node.body, f"{name}.")
+
+
+def is_public(name): return not re.search(r"(^|\.)_", name) or name.endswith(".__call__")
+
+
+@cache
+def entries(module):
+    "What a module offers, in the order of its chapter, a class's methods behind it."
+    tree = ast.parse((ROOT/cfg["lib_path"]/f"{module}.py").read_text(encoding="utf-8"))
+    found = []
+    for name, node in defined(tree.body):
+        links = {"chapter": f"{page(modules()[module])}#{name.lower()}", "api": f"api.html#{module}.{name}",
+                 "source": f"{GITHUB}{cfg['lib_path']}/{module}.py#L{node.lineno}"}
+        found.append(Entry(module, name, node, links))
+    first = {e.name: i for i, e in reversed([*enumerate(found)])}
+    return sorted(found, key=lambda e: first.get(e.name.split(".")[0], first[e.name]))
+
+
+# Equations --------------------------------------------------------------------------------
+
+
+def anchor(n): return "e-" + n.replace(".", "-")
+
+
+@cache
+def equations(): return number.equations(books())
+
+
+def cited(match, here, link):
+    "A citation whose numbers are links."
+    def one(m):
+        target = page(equations()[m[0]])
+        return link(m[0], ("" if target == here else target) + "#" + anchor(m[0]))
+    return re.sub(number.NUMBER, one, match[0])
+
+
+def linked(text, here):
+    "Markdown in which each number of an equation is an anchor and each citation a link."
+    def one(m):
+        if m[0][0] == "(": return cited(m, here, lambda n, url: f"[{n}]({url})")
+        return "".join(f"[]{{#{anchor(n)}}}" for n in number.TAG.findall(m[0])) + m[0]
+    both = re.compile(f"{number.CODE_OR_MATHS.pattern}|{number.CITED.pattern}", re.S)
+    return both.sub(one, text).replace(f"]({SITE}", "](")
+
+
+# One page ---------------------------------------------------------------------------------
+
+
+def folded(source):
+    "Code that is folded under its first comment."
+    options, title, rest = re.fullmatch(r"((?:#\|[^\n]*\n)*)(?:# *([^\n]*)\n)?(.*)", source, re.S).groups()
+    return f"#| code-fold: true\n#| code-summary: {json.dumps(title or 'Code')}\n{options}{rest}"
+
+
+def named(source, module, seen):
+    "The names that a cell defines: anchors, and a line above its code. A page has an anchor once."
+    by_name = {e.name: e for e in entries(module)}
+    names, line = [n for n, _ in defined(ast.parse(source).body)], []
+    for name in names:
+        links = by_name[name].links
+        spot = "" if name.lower() in seen else f'id="{name.lower()}"'
+        seen.add(name.lower())
+        if "." in name and name.split(".")[0] in names or not is_public(name): line.append(f"<span {spot}></span>")
+        else: line.append(f'<a class="name" {spot} href="{links["api"]}">{name}</a> <a class="source" href="{links["source"]}">source</a>')
+    return f'```{{=html}}\n<p class="names">{" ".join(line)}</p>\n```'
+
+
+def living(data, alt, name):
+    "A stored Vega-Lite chart, drawn by the reader's browser; its picture where scripts are off."
+    spec = json.dumps(data[LIVING]).replace("</", r"<\/")
+    picture = "".join(data["image/png"]).replace("\n", "")
+    return (f'<figure class="living" id="{name}" aria-label="{alt}"></figure>\n'
+            f'<noscript><img alt="{alt}" src="data:image/png;base64,{picture}"></noscript>\n'
+            f'<script>living("{name}", {spec})</script>')
+
+
+class Page(Processor):
+    "The last step of a notebook on its way to a page."
+    def begin(self):
+        here = Path(self.nb.path_)
+        self.here, self.cells, self.seen, self.figures = page(here), [], set(), 0
+        self.module = next((m for m, p in modules().items() if p.name == here.name), None)
+        for cell in self.nb.cells: self.add(cell)
+        self.nb.cells = self.cells
+
+    def add(self, cell):
+        if cell.cell_type == "markdown": cell.source = linked(cell.source, self.here)
+        if cell.cell_type == "code":
+            if "Imports" in cell.directives_: return
+            if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
+            if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source)
+            for output in cell.outputs: self.draw(cell, output)
+        self.cells.append(cell)
+
+    def draw(self, cell, output):
+        if LIVING not in output.get("data", {}): return
+        if not self.figures: self.cells.append(mk_cell('```{=html}\n<script src="vega.js"></script>\n<script src="living.js"></script>\n```', "markdown"))
+        self.figures += 1
+        alt = re.search(r'^#\|\s*fig-alt:\s*"?(.*?)"?\s*$', cell.source, re.M)
+        alt = alt[1] if alt else "".join(output["data"].get("text/plain", "A living figure"))
+        output["data"] = {"text/html": living(output["data"], html.escape(alt), f"living-{self.figures}")}
+
+
+# The API page -------------------------------------------------------------------------------
+
+API = """---
+title: The API
+description: Every public name of the package once, in the order of the book.
+toc-depth: 2
+page-layout: article
+---
+
+"""
+QUALIFIER = re.compile(r"\b(?:torch|nn|np|typing|distributions)\.(?=\w)")
+
+
+class Argument(NamedTuple):
+    "A row of an entry's table."
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+@cache
+def comments(module):
+    "The comment on each line of a module."
+    source = (ROOT/cfg["lib_path"]/f"{module}.py").read_text(encoding="utf-8")
+    return {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline)
+            if t.type == tokenize.COMMENT}
+
+
+def shown_type(annotation):
+    "An annotation as a reader says it: names without their modules, choices as they are typed."
+    if annotation is None: return ""
+    text = annotation.value if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str) else ast.unparse(annotation)
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda m: m[1].replace("'", '"').replace(", ", " | "), text)
+    return QUALIFIER.sub("", text)
+
+
+def fields(node, module):
+    "The fields of a named tuple or a protocol."
+    return [Argument(n.target.id, shown_type(n.annotation), ast.unparse(n.value) if n.value else "", comments(module).get(n.end_lineno, ""))
+            for n in node.body if isinstance(n, ast.AnnAssign)]
+
+
+def arguments(f, module):
+    "The arguments of a function without `self`, and what it returns."
+    a, said = f.args, comments(module)
+    defaults = [None]*(len(a.posonlyargs + a.args) - len(a.defaults)) + a.defaults
+    rows = [*zip([n.arg for n in a.posonlyargs + a.args], a.posonlyargs + a.args, defaults)]
+    if a.vararg: rows.append(("*" + a.vararg.arg, a.vararg, None))
+    rows += zip([n.arg for n in a.kwonlyargs], a.kwonlyargs, a.kw_defaults)
+    if a.kwarg: rows.append(("**" + a.kwarg.arg, a.kwarg, None))
+    rows = [Argument(name, shown_type(n.annotation), ast.unparse(d) if d else "", said.get((d or n).end_lineno, ""))
+            for name, n, d in rows if name != "self"]
+    last = max([f.lineno] + [n.end_lineno for n in ast.walk(a) if hasattr(n, "end_lineno")])
+    after = [said[i] for i in range(last + (last > f.lineno), f.body[0].lineno) if i in said]
+    back = Argument("returns", shown_type(f.returns), "", after[-1] if after else "")
+    return rows, back
+
+
+@cache
+def words():
+    "The words of the signatures, and what each asks of a value."
+    found = {}
+    for module in modules():
+        for name, kind in vars(import_module(f"{cfg['lib_path']}.{module}")).items():
+            if get_origin(kind) is Annotated and name not in found: found[name] = asked(kind.__metadata__[0])
+    return found
+
+
+def asked(check):
+    "The sentence of a check, with the numbers and names that are set in it."
+    bare, given = getattr(check, "func", check), getattr(check, "keywords", {})
+    text = re.sub(r"^Raise unless (`\w+` )?|\.$", "", bare.__doc__.splitlines()[0])
+    for key, p in inspect.signature(bare).parameters.items():
+        value = given.get(key, p.default)
+        if value is True: text += f" ({key})"
+        elif callable(value) and value is not p.empty: text += f", and {asked(value)}"
+        elif isinstance(value, (int, float)): text = re.sub(rf"`{key}`|\b{key}\b(?=[^\[]*\])", f"{value:g}", text)
+        elif key in given: text = text.replace(f"`{key}`", ", ".join(value))
+    return text.replace(" in [-inf, inf]", "")
+
+
+def prose(text):
+    "A docstring as HTML: code between backticks, citations as links."
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    return number.CITED.sub(lambda m: cited(m, "api.html", lambda n, url: f'<a href="{url}">{n}</a>'), text)
+
+
+def typed(text):
+    "A type as HTML, its words linked to what they mean."
+    link = lambda m: f'<a href="#word-{m[0].lower()}">{m[0]}</a>' if m[0] in words() else m[0]
+    return re.sub(r"\b\w+\b", link, html.escape(text, quote=False))
+
+
+def code(text): return f"<code>{text}</code>" if text else ""
+
+
+def table(rows):
+    lines = [f'<tr><td>{code(r.name) if r.name != "returns" else "returns"}</td><td>{code(typed(r.type))}</td>'
+             f"<td>{code(html.escape(r.default, quote=False))}</td><td>{prose(r.meaning)}</td></tr>" for r in rows]
+    head = "".join(f'<th scope="col">{h}</th>' for h in ("argument", "type", "default", "meaning"))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def entry(e):
+    "One name of the API page."
+    back, call, rows = None, True, []
+    if isinstance(e.node, ast.FunctionDef):
+        rows, back = arguments(e.node, e.module)
+        call = not any("prop" in ast.unparse(d) for d in e.node.decorator_list)
+    elif rows := fields(e.node, e.module): call = not any("Protocol" in ast.unparse(b) for b in e.node.bases)
+    elif init := next((n for n in e.node.body if getattr(n, "name", "") == "__init__"), None): rows, _ = arguments(init, e.module)
+    last = e.name.removesuffix(".__call__").split(".")[-1]
+    given = ", ".join(r.name + (f"={r.default}" if r.default else "") for r in rows)
+    signature = html.escape(last + f"({given})"*call, quote=False) + (f" → {typed(back.type)}" if back and back.type else "")
+    shown = rows + [back] if back and (back.meaning or back.type and rows) else rows
+    before, _, name = e.name.rpartition(".")
+    doc = ast.get_docstring(e.node) or ""
+    return "\n".join(filter(None, [
+        f'<div class="entry" id="{e.links["api"].split("#")[1]}">',
+        f'<h3><code>{before + "." if before else ""}<b>{name}</b></code> <a class="source" href="{e.links["chapter"]}">in its chapter</a> '
+        f'<a class="source" href="{e.links["source"]}">source</a></h3>',
+        f'<p class="signature"><code>{signature}</code></p>', f"<p>{prose(doc)}</p>" if doc else "", table(shown) if shown else "", "</div>"]))
+
+
+def api():
+    "The API page."
+    blocks = [API, "Names such as `Time` and `State` in the signatures are [words](#words): each says what a value must be, and a value that is not "
+              "raises an error of one sentence.\n"]
+    for module, path in modules().items():
+        title = re.match(r"# (.*)", books()[path].cells[0].source)[1]
+        tree = ast.parse((ROOT/cfg["lib_path"]/f"{module}.py").read_text(encoding="utf-8"))
+        public = [e for e in entries(module) if is_public(e.name)]
+        blocks.append(f"## {module} {{#{module}}}\n\n[{title}]({page(path)}): {ast.get_docstring(tree)}\n\n"
+                      "```{=html}\n" + "\n".join(map(entry, public)) + "\n```\n")
+    listed = "\n".join(f'<dt id="word-{n.lower()}"><code>{n}</code></dt><dd>{prose(w)}</dd>' for n, w in sorted(words().items()))
+    blocks.append(f"## Words of the signatures {{#words}}\n\n```{{=html}}\n<dl class=\"words\">\n{listed}\n</dl>\n```\n")
+    return "\n".join(blocks)
+
+
+# What belongs to no page ----------------------------------------------------------------------
+
+
+def settings():
+    "The settings of the site that follow from settings.ini."
+    licence = f"[Apache 2.0]({GITHUB}LICENSE)"
+    return {"website": {"page-footer": {
+        "left": f"dpm-nb {cfg['version']} · {licence}",
+        "right": f"[How to cite]({GITHUB}CITATION.cff)"}}}
+
+
+def card(path):
+    "The picture that a link to the site shows elsewhere: a swiss roll on its way to noise."
+    import matplotlib
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    from dpm_nb.core import rng
+    from dpm_nb.data import swiss_roll
+    from dpm_nb.gaussian import GaussianDiffusion
+    from dpm_nb.schedule import cosine
+    d, x0 = GaussianDiffusion(cosine(100)), swiss_roll(900, generator=rng(0))
+    fig = plt.figure(figsize=(12, 6.3), facecolor="#fdfdfb")
+    for i, t in enumerate((0, 6, 14, 28, 100)):
+        ax = fig.add_axes((0.03 + 0.19*i, 0.08, 0.18, 0.46))
+        x = d.q_sample(x0, t, generator=rng(i)) if t else x0
+        ax.scatter(*x.T, s=3, color="#0b6e7f", linewidth=0)
+        ax.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
+        ax.axis("off")
+    fig.text(0.06, 0.8, cfg["title"], size=50, weight="bold", color="#1d2326")
+    fig.text(0.06, 0.61, textwrap.fill(cfg["description"], 55), size=24, color="#1d2326", linespacing=1.4)
+    fig.savefig(path, dpi=100, facecolor=fig.get_facecolor())
+
+
+def main():
+    import vl_convert
+    (PROC/"api.qmd").write_text(api(), encoding="utf-8")
+    (PROC/"site.yml").write_text(yaml.safe_dump(settings(), allow_unicode=True), encoding="utf-8")
+    (PROC/"vega.js").write_text(vl_convert.javascript_bundle(vl_version="5.20"), encoding="utf-8")
+    card(PROC/"card.png")
+
+
+if __name__ == "__main__": main()
