@@ -406,5 +406,5 @@ def show_density(
     ax.contourf(fine, fine, height.T, 12, cmap="GnBu")
     ax.quiver(*feet.T, *arrow.T, color="0.35", pivot="mid", scale=20, width=.005)
     ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
-    ax.set_title(title)
+    if title is not None: ax.set_title(title)
     return ax

@@ -6,7 +6,7 @@ from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_
 
 ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
-FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check): [^:\"]+$", re.M)
+FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
 EXPORTS = HIDDEN | {"exports"}
 
@@ -76,7 +76,7 @@ def test_what_is_folded_says_what_it_is(path):
         if folded(cell):
             unseen = HIDDEN & directives(cell) or "#| echo: false" in cell.source
             assert unseen or FIRST.match(cell.source), \
-                f"{where} is folded, and its first line is none of #| Imports, # Law: ..., # Check: ...: {cell.source.splitlines()[0]}"
+                f"{where} is folded, and its first line is none of #| Imports, # Law: ..., # Check: ..., # Figure: ...: {cell.source.splitlines()[0]}"
         else:
             found = FIRST.match(cell.source)
             assert not found or len(cell.source.splitlines()) <= 6, f"{where} is not folded: {found[0]}"
