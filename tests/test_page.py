@@ -45,7 +45,7 @@ def test_contents_are_the_reading_order():
 @each_chapter
 def test_chapter_opens_with_its_question(path):
     title, question, *rest = cells(path)
-    assert re.fullmatch(r"# \S.*\n\n> \S.*[.?]", title.source), f"{path.name} does not begin with a title and a claim"
+    assert re.fullmatch(r"# \S.*\n\n> \S.*[.?](\n\n- aliases: .*)?", title.source), f"{path.name} does not begin with a title and a claim"
     where, *_ = question.source.splitlines()
     _, part, _, road = BOOK[PLACE[path.name]]
     assert where.startswith(f"**{part}**"), f"{path.name} does not say that it stands in {part}: {where}"
