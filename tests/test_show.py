@@ -60,3 +60,24 @@ def test_film_has_the_size_that_was_asked_for():
         frames = re.findall(r"data:image/png;base64,([\w/+=\\\n]+)", film.data)
         heads = [base64.b64decode(png.replace("\\\n", "")[:40])[16:24] for png in frames]
         assert [(int.from_bytes(h[:4], "big"), int.from_bytes(h[4:], "big")) for h in heads] == 3*[(80, 40)]
+
+
+def test_title_of_the_caller_stays():
+    from dpm_nb.data import ring, show_density
+    from dpm_nb.show import show_images, show_points
+    for show, x in ((show_points, torch.zeros(3, 2)), (show_images, torch.zeros(3, 1, 4, 4)), (show_density, ring())):
+        ax = matplotlib.figure.Figure().add_subplot(title="mine")
+        assert show(x, ax=ax).get_title() == "mine" and show(x, ax=ax, title="new").get_title() == "new"
+
+
+def test_package_does_without_altair(tmp_path):
+    code = """
+import sys
+sys.modules |= dict.fromkeys(["altair", "vl_convert"])
+import torch
+from dpm_nb.show import living, tile
+assert tile(torch.zeros(1, 1, 2, 2)).shape == (2, 2, 1)
+try: living(None, "nothing")
+except ImportError as e: print(e)
+"""
+    assert run(sys.executable, "-c", code, cwd=tmp_path) == 'living figures need altair: pip install "dpm-nb[lab]"\n'

@@ -65,7 +65,7 @@ def chapters(root, names=()):
 
 # What is an equation ---------------------------------------------------------------------
 
-NO_EQUATION = re.compile(r"check_|plot_|show_|animate$|tile$|door$|__repr__$|__str__$|_repr_")
+NO_EQUATION = re.compile(r"check_|plot_|show_|animate$|tile$|living$|LOOK$|door$|__repr__$|__str__$|_repr_")
 PLUMBING = {"matplotlib", "plt", "widgets", "IPython", "display", "tqdm", "time", "socket",
             "tempfile", "urllib", "Path", "os", "sys"}
 FILES = {"torch.save", "torch.load"}
@@ -123,6 +123,7 @@ def parts(node, unused=frozenset(), in_class=False):
         if not in_class: yield from each(node.value)
         return
     if isinstance(node, ast.Assign) and targets(node) and targets(node) <= unused: return
+    if isinstance(node, ast.Assign) and any(map(NO_EQUATION.match, targets(node))): return
     if isinstance(node, ast.Call) and is_no_equation(node): return
     if isinstance(node, ast.keyword) and node.arg in NO_EQUATION_ARGUMENT: return
     if isinstance(node, ast.Compare) and strings(node) & (DEVICES | {"cpu"}): return
