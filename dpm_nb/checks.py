@@ -175,9 +175,8 @@ def check_real(
         raise TypeError(f"{name} must hold real numbers such as torch.float32, "
                         f"got {x.dtype}")
     if not looked_at(lambda: torch.isfinite(x).all(), visit):
-        bad = int((~torch.isfinite(x)).sum())
-        raise ValueError(f"{name} must be finite, "
-                         f"got {bad} entries that are NaN or infinite")
+        raise ValueError(f"{name} must be finite, got {int((~torch.isfinite(x)).sum())} "
+                         "entries that are NaN or infinite")
     return x
 
 # %% ../nbs/90_checks.ipynb #d12ca1c4
@@ -201,8 +200,8 @@ def check_examples(
     "Raise unless `x` holds at least one example `(B, ...)`, of bytes or of finite reals."
     if not isinstance(x, Tensor) or x.dtype != torch.uint8: check_real(name, x, visit)
     if x.ndim < 2 or not x.numel():
-        wanted = "two axes or more and none empty"
-        raise ValueError(f"{name} must have shape (B, ...), {wanted}, got {tuple(x.shape)}")
+        raise ValueError(f"{name} must have shape (B, ...), two axes or more and none "
+                         f"empty, got {tuple(x.shape)}")
     return x
 
 # %% ../nbs/90_checks.ipynb #d0aa0c4e
