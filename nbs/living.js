@@ -12,7 +12,7 @@ function themed(spec, theme) {
   const axis = {labelColor: ink, titleColor: ink, gridColor: GRID[theme], domainColor: ink, tickColor: ink}
   const over = {axis, legend: {labelColor: ink, titleColor: ink}, title: {color: ink, subtitleColor: ink}, header: {labelColor: ink, titleColor: ink}}
   for (const key in over) over[key] = {...config[key], ...over[key]}
-  return {...chart, background: null, config: {...config, ...over, view: {...config.view, stroke: null}, text: {color: ink, ...config.text}}}
+  return {...chart, background: null, config: {...config, ...over, aria: false, view: {...config.view, stroke: null}, text: {color: ink, ...config.text}}}
 }
 
 function living(id, spec) {

@@ -26,6 +26,7 @@ from nbdev.processors import mk_cell
 ROOT = Path(__file__).resolve().parents[1]
 PROC = ROOT/"_proc"
 LIVING = "application/vnd.vegalite.v5+json"
+SCRIPTS = '```{=html}\n<script src="vega.js"></script>\n<script src="living.js"></script>\n```'
 
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(ROOT/"settings.ini", encoding="utf-8")
@@ -154,6 +155,24 @@ def living(data, alt, name):
             f'<script>living("{name}", {spec})</script>')
 
 
+def alt_of(cell):
+    "What a cell's picture shows, in words."
+    found = re.search(r'^#\|\s*fig-alt:\s*"?(.*?)"?\s*$', cell.source, re.M)
+    return html.escape(found[1]) if found else ""
+
+
+ICONS = {"minus": "dash", "fast-backward": "chevron-bar-left", "step-backward": "chevron-left", "play fa-flip-horizontal": "caret-left-fill",
+         "pause": "pause-fill", "play": "caret-right-fill", "step-forward": "chevron-right", "fast-forward": "chevron-bar-right", "plus": "plus"}
+
+
+def player(text, alt):
+    "Matplotlib's player with the site's own icons, and a name for its slider."
+    text = re.sub(r'<link rel="stylesheet"\s+href="[^"]*font-awesome[^"]*">', "", text)
+    text = re.sub(r'"fa fa-([\w -]+)"', lambda m: f'"bi bi-{ICONS[m[1]]}"', text)
+    text = text.replace('class="anim-slider"', 'class="anim-slider" aria-label="frame"')
+    return text.replace('<img id="_anim', f'<img alt="{alt}" id="_anim') if alt else text
+
+
 class Page(Processor):
     "The last step of a notebook on its way to a page."
     def begin(self):
@@ -173,12 +192,12 @@ class Page(Processor):
         self.cells.append(cell)
 
     def draw(self, cell, output):
-        if LIVING not in output.get("data", {}): return
-        if not self.figures: self.cells.append(mk_cell('```{=html}\n<script src="vega.js"></script>\n<script src="living.js"></script>\n```', "markdown"))
-        self.figures += 1
-        alt = re.search(r'^#\|\s*fig-alt:\s*"?(.*?)"?\s*$', cell.source, re.M)
-        alt = alt[1] if alt else "".join(output["data"].get("text/plain", "A living figure"))
-        output["data"] = {"text/html": living(output["data"], html.escape(alt), f"living-{self.figures}")}
+        data, alt = output.get("data", {}), alt_of(cell)
+        if LIVING in data:
+            self.figures += 1
+            if self.figures == 1: self.cells.append(mk_cell(SCRIPTS, "markdown"))
+            output["data"] = {"text/html": living(data, alt or html.escape("".join(data["text/plain"])), f"living-{self.figures}")}
+        elif "anim-slider" in (text := "".join(data.get("text/html", ""))): data["text/html"] = player(text, alt)
 
 
 # The API page -------------------------------------------------------------------------------
