@@ -12,7 +12,7 @@ function themed(spec, theme) {
   const axis = {labelColor: ink, titleColor: ink, gridColor: GRID[theme], domainColor: ink, tickColor: ink}
   const over = {axis, legend: {labelColor: ink, titleColor: ink}, title: {color: ink, subtitleColor: ink}, header: {labelColor: ink, titleColor: ink}}
   for (const key in over) over[key] = {...config[key], ...over[key]}
-  return {...chart, background: null, config: {...config, ...over, aria: false, view: {...config.view, stroke: null}, text: {color: ink, ...config.text}}}
+  return {...chart, background: null, config: {...config, ...over, view: {...config.view, stroke: null}, text: {color: ink, ...config.text}}}
 }
 
 function living(id, spec) {
@@ -23,7 +23,7 @@ function living(id, spec) {
     if (now == theme) return
     theme = now
     const kept = view ? params.map(name => [name, view.signal(name)]) : []
-    const drawn = await vegaEmbed(place, themed(spec, theme), {actions: false, renderer: "svg"})
+    const drawn = await vegaEmbed(place, themed(spec, theme), {actions: false, renderer: "canvas"})
     view = drawn.view
     for (const [name, value] of kept) view.signal(name, value)
     await view.runAsync()
