@@ -2,7 +2,8 @@
 
 `Page` is nbdev's last step for each notebook (`procs` in settings.ini): names above the code,
 equations that can be linked to, folded laws, living figures. `pages.py` itself then writes
-into _proc/ what no notebook holds: the API page, the footer, the social card, Vega's script.
+into _proc/ what no notebook holds: styles and scripts from tools/site/, the API page, the footer,
+the social card, Vega's script.
 """
 import ast
 import html
@@ -10,6 +11,7 @@ import inspect
 import io
 import json
 import re
+import shutil
 import textwrap
 import tokenize
 from configparser import ConfigParser
@@ -375,6 +377,7 @@ def card(path):
 
 def main():
     import vl_convert
+    shutil.copytree(ROOT/"tools"/"site", PROC, dirs_exist_ok=True)
     (PROC/"api.qmd").write_text(api(), encoding="utf-8")
     (PROC/"site.yml").write_text(yaml.safe_dump(settings(), allow_unicode=True), encoding="utf-8")
     (PROC/"vega.js").write_text(vl_convert.javascript_bundle(vl_version="5.20"), encoding="utf-8")
