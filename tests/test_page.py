@@ -2,6 +2,7 @@
 import re
 
 import pytest
+import yaml
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_of
 
 ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
@@ -80,6 +81,19 @@ def test_what_is_folded_says_what_it_is(path):
         else:
             found = FIRST.match(cell.source)
             assert not found or len(cell.source.splitlines()) <= 6, f"{where} is not folded: {found[0]}"
+
+
+@each_notebook
+def test_every_picture_is_told_in_words(path):
+    for cell in cells(path, "code"):
+        shown = [d for o in cell.outputs if "image/png" in (d := o.get("data", {})) or "<img" in "".join(d.get("text/html", ""))]
+        if not shown: continue
+        found = re.search(r"^#\| fig-alt: (.*)$", cell.source, re.M)
+        assert found, f"{path.name}, cell {cell.id} shows a picture without `#| fig-alt`"
+        said = yaml.safe_load(found[1])
+        said = [said] if isinstance(said, str) else said
+        assert len(said) == len(shown), f"{path.name}, cell {cell.id} shows {len(shown)} pictures and has words for {len(said)}"
+        assert all(len(words) > 20 for words in said), f"{path.name}, cell {cell.id}: {said}"
 
 
 @each_notebook

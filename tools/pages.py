@@ -157,10 +157,11 @@ def living(data, alt, name):
             f'<script>living("{name}", {spec})</script>')
 
 
-def alt_of(cell):
-    "What a cell's picture shows, in words."
-    found = re.search(r'^#\|\s*fig-alt:\s*"?(.*?)"?\s*$', cell.source, re.M)
-    return html.escape(found[1]) if found else ""
+def alt_of(cell, i=0):
+    "What the i-th picture of a cell shows, in words."
+    found = re.search(r"^#\|\s*fig-alt:(.*)$", cell.source, re.M)
+    said = yaml.safe_load(found[1]) if found else ""
+    return html.escape(said if isinstance(said, str) else said[min(i, len(said)-1)])
 
 
 ICONS = {"minus": "dash", "fast-backward": "chevron-bar-left", "step-backward": "chevron-left", "play fa-flip-horizontal": "caret-left-fill",
@@ -190,11 +191,12 @@ class Page(Processor):
             if "Imports" in cell.directives_: return
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
             if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source)
-            for output in cell.outputs: self.draw(cell, output)
+            pictures = [o for o in cell.outputs if {"image/png", "text/html"} & o.get("data", {}).keys()]
+            for i, output in enumerate(pictures): self.draw(output, alt_of(cell, i))
         self.cells.append(cell)
 
-    def draw(self, cell, output):
-        data, alt = output.get("data", {}), alt_of(cell)
+    def draw(self, output, alt):
+        data = output["data"]
         if LIVING in data:
             self.figures += 1
             if self.figures == 1: self.cells.append(mk_cell(SCRIPTS, "markdown"))
