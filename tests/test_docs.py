@@ -163,7 +163,7 @@ def test_settings_of_the_site(site):
     assert top["project"]["type"] == "website" and top["execute"]["enabled"] is False
     page = top["format"]["html"]
     styles = [name for theme in page["theme"].values() for name in theme]
-    for name in ["_quarto.yml", *files[1:], *styles, *top["project"]["resources"], page["include-after-body"], "404.qmd", "matplotlibrc"]:
+    for name in ["_quarto.yml", *files[1:], *styles, *top["project"]["resources"], page["include-after-body"], "matplotlibrc"]:
         assert (site/"_proc"/name).exists(), f"_proc/ lacks {name}, which the site needs"
     sections = top["website"]["sidebar"]["contents"]
     order = [name for s in sections for name in s.get("contents", [s.get("href")]) if name != "api.qmd"]

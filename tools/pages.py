@@ -157,11 +157,15 @@ def living(data, alt, name):
             f'<script>living("{name}", {spec})</script>')
 
 
-def alt_of(cell, i=0):
-    "What the i-th picture of a cell shows, in words."
+def told(cell):
+    "What each output of a cell shows, in words; a list in `fig-alt` names its pictures alone, and Quarto counts every output."
     found = re.search(r"^#\|\s*fig-alt:(.*)$", cell.source, re.M)
     said = yaml.safe_load(found[1]) if found else ""
-    return html.escape(said if isinstance(said, str) else said[min(i, len(said)-1)])
+    if isinstance(said, str): return [said]*len(cell.outputs)
+    said = iter(said)
+    all_of = [next(said, "") if {"image/png", "text/html"} & o.get("data", {}).keys() else "" for o in cell.outputs]
+    cell.source = cell.source.replace(found[0], f"#| fig-alt: {json.dumps(all_of)}")
+    return all_of
 
 
 ICONS = {"minus": "dash", "fast-backward": "chevron-bar-left", "step-backward": "chevron-left", "play fa-flip-horizontal": "caret-left-fill",
@@ -191,12 +195,11 @@ class Page(Processor):
             if "Imports" in cell.directives_: return
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
             if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source)
-            pictures = [o for o in cell.outputs if {"image/png", "text/html"} & o.get("data", {}).keys()]
-            for i, output in enumerate(pictures): self.draw(output, alt_of(cell, i))
+            for output, alt in zip(cell.outputs, told(cell)): self.draw(output, html.escape(alt))
         self.cells.append(cell)
 
     def draw(self, output, alt):
-        data = output["data"]
+        data = output.get("data", {})
         if LIVING in data:
             self.figures += 1
             if self.figures == 1: self.cells.append(mk_cell(SCRIPTS, "markdown"))
@@ -383,6 +386,8 @@ def main():
     (PROC/"api.qmd").write_text(api(), encoding="utf-8")
     (PROC/"site.yml").write_text(yaml.safe_dump(settings(), allow_unicode=True), encoding="utf-8")
     (PROC/"vega.js").write_text(vl_convert.javascript_bundle(vl_version="5.20"), encoding="utf-8")
+    lost = (ROOT/"tools"/"404.html").read_text(encoding="utf-8")
+    (PROC/"404.html").write_text(lost.replace("SITE/", SITE), encoding="utf-8")
     card(PROC/"card.png")
 
 
