@@ -100,7 +100,7 @@ def normal(self:GridDensity,
     beta: Step, # its size
     variance: Literal["matched", "beta"] = "matched", # the exact one, or beta
 ) -> Normal: # batch `(N, 1)`, one for each x_t
-    "The Normal with the mean of q(x_{t-1} | x_t), its variance or beta (4.3)."
+    "The Normal with the mean of q(x_{t-1} | x_t), its variance or beta (4.5)."
     r = self.reverse(beta)
     mean = (r @ self.x*self.h)[:, None]
     if variance == "beta": return Normal(mean, math.sqrt(beta))
@@ -113,7 +113,7 @@ def gap(self:GridDensity,
     beta: Step, # its size
     variance: Literal["matched", "beta"] = "matched", # of the Normal
 ) -> float: # nats, where self is q(x_{t-1})
-    "Mean divergence of the exact step back from a Normal (4.3)."
+    "Mean divergence of the exact step back from a Normal (4.5)."
     r, log_p = self.reverse(beta), self.normal(beta, variance).log_prob(self.x)
     kl = (torch.xlogy(r, r) - r*log_p).sum(-1)*self.h
     return (kl @ self.forward(beta).q).item()*self.h

@@ -12,6 +12,7 @@ import pytest
 import readme
 import yaml
 from conftest import CHAPTERS, MODULES, NBS, NOT_COPIED, ROOT, cells, directives, program, run
+from test_page import BOOK
 
 QUARTO = shutil.which("quarto")
 LIVING = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "data": {"values": [{"x": 1}]}, "mark": "point"}
@@ -167,7 +168,7 @@ def test_settings_of_the_site(site):
         assert (site/"_proc"/name).exists(), f"_proc/ lacks {name}, which the site needs"
     sections = top["website"]["sidebar"]["contents"]
     order = [name for s in sections for name in s.get("contents", [s.get("href")]) if name != "api.qmd"]
-    assert order == ["index.ipynb", *(p.name for p in CHAPTERS)], "The sidebar is not the reading order"
+    assert order == ["index.ipynb", *(row[0] for row in BOOK)], "The sidebar is not the reading order"
     footer = yaml.safe_load((site/"_proc"/"site.yml").read_text(encoding="utf-8"))["website"]["page-footer"]
     assert pages.cfg["version"] in footer["left"] and "LICENSE" in footer["left"] and "CITATION" in footer["right"]
     assert (site/"_proc"/"card.png").stat().st_size < 100_000

@@ -1,4 +1,4 @@
-"Living figures: stored whole, alive without a kernel, and what dissolve draws is what `dpm_nb` computes."
+"Living figures: stored whole, alive without a kernel, and what they draw is what `dpm_nb` computes."
 import base64
 import io
 import json
@@ -11,8 +11,11 @@ import pytest
 import torch
 import vl_convert
 from conftest import NBS, NOTEBOOKS, cells
+from torch.distributions import Normal
 from torch.testing import assert_close
 
+from dpm_nb.chain import on_grid
+from dpm_nb.data import two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.schedule import Schedule, make_schedule
 
@@ -20,7 +23,7 @@ KIND = "application/vnd.vegalite.v5+json"
 FIGURES = {f"{path.stem}-{cell.id}": (path, cell, output.data) for path in NOTEBOOKS for cell in cells(path, "code")
            for output in cell.outputs if KIND in output.get("data", {})}
 each_figure = pytest.mark.parametrize("name", FIGURES)
-DISSOLVE = next(name for name in FIGURES if name.startswith("02_schedule"))
+DISSOLVE, STEPS = (next(name for name in FIGURES if name.startswith(chapter)) for chapter in ("02_schedule", "04_chain"))
 FAMILIES = ["linear", "linear, not rescaled", "cosine", "sigmoid", "inverse_time"]
 PLACES = [(0, 1000), (.37, 1000), (1, 1000), (.25, 10), (1, 10), (.99, 330)]
 
@@ -194,6 +197,28 @@ def check_panels(seen, s, t):
     said = re.fullmatch(r"prior mismatch: (?:(below 0\.000001)|([\d.]+)) bits/dim(, too much)?", mismatch)
     assert bool(said[1]) == (s.prior_bits < 1e-6) and bool(said[3]) == (s.prior_bits > .01)
     if said[2]: assert_close(float(said[2]), s.prior_bits, rtol=.05, atol=0)
+
+
+@pytest.mark.parametrize("xt, size", [(-.3, -.3), (.7, -1.), (2.5, -.02), (-1.25, -2.)])
+def test_small_steps_draw_the_exact_step_back(page, xt, size):
+    show(page, STEPS)
+    move(page, "x_t", xt)
+    move(page, "size", size)
+    rows = page.evaluate("Object.keys(view._runtime.data).map(n => view.data(n)).find(d => d.length && 'total' in d[0])")
+    seen = {k: torch.tensor([r[k] for r in rows], dtype=torch.float64) for k in ("exact", "normal", "kernel", "data", "total")}
+    q, beta, part = on_grid(two_bumps(), n=1401), 10**size, slice(300, 1101)     # the grid's points from -4 to 4
+    i = round(700 + 100*xt)
+    r, fit = q.reverse(beta)[i], q.normal(beta).log_prob(q.x)[i]
+    kernel = Normal(xt/math.sqrt(1-beta), math.sqrt(beta/(1-beta))).log_prob(q.x).exp()
+    for name, want in (("exact", r), ("normal", fit.exp()), ("data", q.q), ("kernel", kernel)):
+        assert_close(seen[name], want[part], rtol=0, atol=1e-5)
+    nats = (torch.xlogy(r, r) - r*fit).sum().item()*q.h
+    assert_close(seen["total"][0].item(), nats, rtol=1e-3, atol=1e-6)
+    words, = {m[4] for marks in page.evaluate(MARKS).values() for m in marks if m[4]}
+    said = re.fullmatch(r"beta = ([\d.]+), ([\d.]+(?:e[-−]\d+)?) nats from a Normal", words)
+    assert said, words
+    assert_close(float(said[1]), beta, rtol=5e-3, atol=0)
+    assert_close(float(said[2].replace("−", "-")), nats, rtol=.05, atol=1e-6)
 
 
 def test_lives_in_an_untrusted_notebook(page, tmp_path):

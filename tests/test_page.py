@@ -9,6 +9,7 @@ ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\)
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
+ASIDE = {"Look up", "Workshop"} # parts that are not read one after the other
 EXPORTS = HIDDEN | {"exports"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
@@ -36,7 +37,9 @@ def links(cell): return re.findall(r"\]\((\w+\.ipynb)", cell.source)
 
 
 def test_contents_are_the_reading_order():
-    assert [row[0] for row in BOOK] == [p.name for p in CHAPTERS], "The contents in index.ipynb are not the chapters in their order"
+    numbered = lambda names: [n for n in names if n[0].isdigit()]
+    assert sorted(PLACE) == [p.name for p in CHAPTERS], "The contents in index.ipynb are not the chapters"
+    assert numbered(PLACE) == numbered(sorted(PLACE)), "The contents in index.ipynb are not in the order of the numbers"
     for path in CHAPTERS:
         title = cells(path, "markdown")[0].source.splitlines()[0]
         said = BOOK[PLACE[path.name]][2]
@@ -51,7 +54,7 @@ def test_chapter_opens_with_its_question(path):
     _, part, _, road = BOOK[PLACE[path.name]]
     assert where.startswith(f"**{part}**"), f"{path.name} does not say that it stands in {part}: {where}"
     assert ("main road" in where) == road, f"{path.name} and the contents disagree whether it is on the main road: {where}"
-    before = BOOK[PLACE[path.name]-1][0] if PLACE[path.name] and part != "Workshop" else None
+    before = BOOK[PLACE[path.name]-1][0] if PLACE[path.name] and part not in ASIDE else None
     assert set(links(question)) >= {"index.ipynb", *filter(None, [before])}, f"{path.name} does not lead back: {where}"
     assert COST.search(question.source), f"{path.name} does not say what a run takes; `make notebooks` writes it"
     assert len(question.source.splitlines()) > 4, f"{path.name} asks no question before its imports"
@@ -62,8 +65,8 @@ def test_chapter_opens_with_its_question(path):
 @each_chapter
 def test_chapter_leads_on(path):
     _, part, _, road = BOOK[PLACE[path.name]]
-    after = [row for row in BOOK[PLACE[path.name]+1:] if row[1] != "Workshop"]
-    wanted = {after[0][0]} if after and part != "Workshop" else {"index.ipynb"}
+    after = [row for row in BOOK[PLACE[path.name]+1:] if row[1] not in ASIDE]
+    wanted = {after[0][0]} if after and part not in ASIDE else {"index.ipynb"}
     wanted |= {row[0] for row in after if row[3]} and {next(row[0] for row in after if row[3])} if road else set()
     last = cells(path)[-1]
     assert last.source.startswith("## What we have"), f"{path.name} does not end with what we have"
