@@ -361,6 +361,7 @@ THERE = {
                                       for t in e.times(4) for rows in (e.bits, e.bits.cpu())
                                       for weight in (None, torch.ones(4), e.unit[:, 0])],
 
+    "bound.path_terms": lambda e: [bound.path_terms(e.d(), m, e.x, e.g) for m in e.models()],
     "bound.path_bound": lambda e: [bound.path_bound(e.d(), m, e.x, generator=e.g) for m in e.models()]
                                   + [bound.path_bound(e.b(), e.bit_closure, e.bits, generator=e.g),
                                      bound.path_bound(e.d(), e.net(classes=3), e.x.cpu(), torch.zeros(8).long())],
@@ -615,12 +616,13 @@ EXEMPT = {
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
                      "nets.check_sizes", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
+    **dict.fromkeys(["show.Living", "show.living", "show.of_lab"], "charts, which hold no tensor"),
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
                      "nets.check_times", "nets.check_classes", "core.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
-                     "show.check_points", "show.check_tiles"], "a word of a signature: the doors of the calls run it"),
+                     "show.check_points", "show.check_tiles", "show.check_chart"], "a word of a signature: the doors of the calls run it"),
 }
 
 
