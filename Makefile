@@ -61,4 +61,4 @@ docs: $(READY) ## render the site into _docs/ with Quarto
 	@echo "The site starts at _docs/index.html"
 
 clean: ## remove what can be made again, except .venv
-	rm -rf _proc _docs build dist *.egg-info .pytest_cache .hypothesis nbs/nbdev.yml
+	rm -rf _proc _docs build dist *.egg-info .pytest_cache .hypothesis nbs/nbdev.yml nbs/sidebar.yml
