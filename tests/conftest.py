@@ -33,7 +33,7 @@ def cells(path, kind=None):
 
 def directives(cell):
     "The first words of a code cell's `#|` lines."
-    return set(re.findall(r"^#\|\s*([\w-]+)", cell.source, re.M)) if cell.cell_type == "code" else set()
+    return set(re.findall(r"^#\| ?([\w-]+)", cell.source, re.M)) if cell.cell_type == "code" else set()
 
 
 def module_of(path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 import vl_convert
 from conftest import NBS, NOTEBOOKS, cells
+from readme import alts
 from torch.distributions import Normal
 from torch.testing import assert_close
 
@@ -36,8 +37,7 @@ def test_is_stored_whole(name):
     spec = data[KIND]
     altair.Chart.from_dict(spec)
     assert "/v5" in spec["$schema"] and vl_convert.vegalite_to_vega(spec, "5.20")
-    said = re.search(r'^#\| fig-alt: "(.+)"$', cell.source, re.M)
-    assert said and said[1] == spec["description"] == data["text/plain"]
+    assert alts(cell.source) == [spec["description"]] == [data["text/plain"]]
     png = base64.b64decode(data["image/png"])
     assert png.startswith(b"\x89PNG") and len(png) < 150_000 and len(json.dumps(spec)) < 200_000
     own = re.findall(r"#[0-9a-f]{6}\b", json.dumps({k: v for k, v in spec.items() if k != "config"}))

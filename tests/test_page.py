@@ -2,8 +2,8 @@
 import re
 
 import pytest
-import yaml
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_of
+from readme import alts
 
 ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
@@ -91,10 +91,7 @@ def test_every_picture_is_told_in_words(path):
     for cell in cells(path, "code"):
         shown = [d for o in cell.outputs if "image/png" in (d := o.get("data", {})) or "<img" in "".join(d.get("text/html", ""))]
         if not shown: continue
-        found = re.search(r"^#\| fig-alt: (.*)$", cell.source, re.M)
-        assert found, f"{path.name}, cell {cell.id} shows a picture without `#| fig-alt`"
-        said = yaml.safe_load(found[1])
-        said = [said] if isinstance(said, str) else said
+        said = alts(cell.source)
         assert len(said) == len(shown), f"{path.name}, cell {cell.id} shows {len(shown)} pictures and has words for {len(said)}"
         assert all(len(words) > 20 for words in said), f"{path.name}, cell {cell.id}: {said}"
 

@@ -99,10 +99,12 @@ def main(root=ROOT):
     books = read(root/"nbs")
     before = {p: nbformat.writes(nb) for p, nb in books.items()}
     new = number(books)
-    pages = [(root/"CONTRIBUTING.md", mended(t := (root/"CONTRIBUTING.md").read_text(encoding="utf-8"), prose(t), new, "CONTRIBUTING.md"))]
+    page = root/"CONTRIBUTING.md"
+    text = page.read_text(encoding="utf-8")
+    text = mended(text, prose(text), new, page.name)
     changed = [p for p, nb in books.items() if nbformat.writes(nb) != before[p]]
     for p in changed: nbformat.write(books[p], p)
-    for p, text in pages: p.write_text(text, encoding="utf-8", newline="\n")
+    page.write_text(text, encoding="utf-8", newline="\n")
     print(f"{len(new)} equations, {sum(a != b for a, b in new.items())} new numbers; changed: {', '.join(p.name for p in changed) or 'nothing'}")
 
 

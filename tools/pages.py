@@ -14,7 +14,6 @@ import re
 import shutil
 import textwrap
 import tokenize
-from configparser import ConfigParser
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -24,16 +23,12 @@ import number
 import yaml
 from nbdev.process import Processor
 from nbdev.processors import mk_cell
+from readme import ROOT, SITE, alts, cfg
 
-ROOT = Path(__file__).resolve().parents[1]
 PROC = ROOT/"_proc"
 LIVING = "application/vnd.vegalite.v5+json"
 SCRIPTS = '```{=html}\n<script src="vega.js"></script>\n<script src="living.js"></script>\n```'
 
-parser = ConfigParser(delimiters=["="], interpolation=None)
-parser.read(ROOT/"settings.ini", encoding="utf-8")
-cfg = parser["DEFAULT"]
-SITE = cfg["doc_host"] + cfg["doc_baseurl"] + "/"
 GITHUB = f"{cfg['git_url']}/blob/{cfg['branch']}/"
 
 # Names ----------------------------------------------------------------------------------
@@ -123,7 +118,7 @@ def linked(text, here):
         if m[0][0] == "(": return cited(m, here, lambda n, url: f"[{n}]({url})")
         return "".join(f"[]{{#{anchor(n)}}}" for n in number.TAG.findall(m[0])) + m[0]
     both = re.compile(f"{number.CODE_OR_MATHS.pattern}|{number.CITED.pattern}", re.S)
-    return both.sub(one, text).replace(f"]({SITE}", "](")
+    return both.sub(one, text).replace(f"]({SITE}/", "](")
 
 
 # One page ---------------------------------------------------------------------------------
@@ -157,14 +152,13 @@ def living(data, alt, name):
             f'<script>living("{name}", {spec})</script>')
 
 
-def told(cell):
-    "What each output of a cell shows, in words; a list in `fig-alt` names its pictures alone, and Quarto counts every output."
-    found = re.search(r"^#\|\s*fig-alt:(.*)$", cell.source, re.M)
-    said = yaml.safe_load(found[1]) if found else ""
-    if isinstance(said, str): return [said]*len(cell.outputs)
-    said = iter(said)
-    all_of = [next(said, "") if {"image/png", "text/html"} & o.get("data", {}).keys() else "" for o in cell.outputs]
-    cell.source = cell.source.replace(found[0], f"#| fig-alt: {json.dumps(all_of)}")
+def told(cell, source):
+    "What each output of a cell shows, from its `source`; Quarto wants one line, and counts outputs that are no pictures."
+    words, pictures = alts(source), [{"image/png", "text/html"} & o.get("data", {}).keys() for o in cell.outputs]
+    left = iter(words)
+    all_of = [next(left, words[-1]) if words and p else "" for p in pictures]
+    line = f"#| fig-alt: {json.dumps(words[0] if len(words) == 1 else all_of)}"
+    if words: cell.source = re.sub(r"^#\| fig-alt: .*$", lambda m: line, cell.source, flags=re.M)
     return all_of
 
 
@@ -186,6 +180,7 @@ class Page(Processor):
         here = Path(self.nb.path_)
         self.here, self.cells, self.seen, self.figures = page(here), [], set(), 0
         self.module = next((m for m, p in modules().items() if p.name == here.name), None)
+        self.sources = {c.id: c.source for c in books()[ROOT/"nbs"/here.name].cells}
         for cell in self.nb.cells: self.add(cell)
         self.nb.cells = self.cells
 
@@ -195,7 +190,7 @@ class Page(Processor):
             if "Imports" in cell.directives_: return
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
             if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source)
-            for output, alt in zip(cell.outputs, told(cell)): self.draw(output, html.escape(alt))
+            for output, alt in zip(cell.outputs, told(cell, self.sources[cell.id])): self.draw(output, html.escape(alt))
         self.cells.append(cell)
 
     def draw(self, output, alt):
@@ -387,7 +382,7 @@ def main():
     (PROC/"site.yml").write_text(yaml.safe_dump(settings(), allow_unicode=True), encoding="utf-8")
     (PROC/"vega.js").write_text(vl_convert.javascript_bundle(vl_version="5.20"), encoding="utf-8")
     lost = (ROOT/"tools"/"404.html").read_text(encoding="utf-8")
-    (PROC/"404.html").write_text(lost.replace("SITE/", SITE), encoding="utf-8")
+    (PROC/"404.html").write_text(lost.replace("SITE", SITE), encoding="utf-8")
     card(PROC/"card.png")
 
 

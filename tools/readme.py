@@ -24,8 +24,15 @@ PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
 
 def directives(source):
     "The `#|` lines of a cell, as a dict."
-    pairs = (re.split(r":?\s+", line.strip(), maxsplit=1) for line in re.findall(r"^#\|(.*)$", source, re.M))
+    pairs = (re.split(r":?\s+", line, maxsplit=1) for line in re.findall(r"^#\| ?(\S.*)$", source, re.M))
     return {p[0]: p[1] if len(p) > 1 else "" for p in pairs}
+
+
+def alts(source):
+    "What each picture of a cell shows, in words: its `fig-alt`, whose further lines are set in by two spaces more."
+    found = re.search(r"^#\| fig-alt: (.*(?:\n#\|  .*)*)", source, re.M)
+    said = yaml.safe_load(re.sub(r"\n#\|  +", " ", found[1])) if found else []
+    return [said] if isinstance(said, str) else said
 
 
 def quoted(match):
@@ -47,13 +54,13 @@ def markdown(text):
     return re.sub(r"^:::.*\n?", "", text, flags=re.M)
 
 
-def shown(output, images, alts):
+def shown(output, images, words):
     "A link to a picture, whose bytes are added to `images`; what has no picture is text."
     data = output.get("data", {})
     if "image/png" in data:
         name = f"index-{len(images)+1}.png"
         images[name] = base64.b64decode(data["image/png"])
-        return f"![{alts.pop(0)}](nbs/images/{name})"
+        return f"![{words.pop(0)}](nbs/images/{name})"
     if "text/markdown" in data: return data["text/markdown"]
     if "text/html" in data: return f"[See it on the site.]({SITE})"
     text = output.get("text") or data.get("text/plain", "")
@@ -67,9 +74,8 @@ def code(cell, images):
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
     blocks = [f"```python\n{source}\n```"] if source and d.get("echo") != "false" else []
     if d.get("output") == "false": return blocks
-    alts = yaml.safe_load(d.get("fig-alt", "[]"))
-    alts = [alts] if isinstance(alts, str) else alts
-    return blocks + [shown(o, images, alts) for o in cell.outputs if o.get("name") != "stderr"]
+    words = alts(cell.source)
+    return blocks + [shown(o, images, words) for o in cell.outputs if o.get("name") != "stderr"]
 
 
 def made():
