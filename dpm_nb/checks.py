@@ -133,8 +133,8 @@ def check_kind(
     if (type(value), kinds) not in known:
         if not isinstance(value, kinds):
             wanted = " or ".join(k.__name__ for k in kinds)
-            raise TypeError(f"{name} must be a{'n'*(wanted[0] in 'AEIOU')} {wanted}, "
-                            f"got {shown(value)}")
+            article = "an" if wanted[0] in "AEIOU" else "a"
+            raise TypeError(f"{name} must be {article} {wanted}, got {shown(value)}")
         known.add((type(value), kinds))
     return value
 
@@ -354,8 +354,7 @@ def door(
     @functools.wraps(f)
     def checked(*args, **kwargs):
         if torch.compiler.is_compiling(): return f(*args, **kwargs)
-        given = dict(zip(names, args))
-        given.update(kwargs)
+        given = dict(zip(names, args), **kwargs)
         visit = Visit(given, not INSIDE.depth)
         for name, check, default in plan:
             if name in given and (value := given[name]) is not default:
