@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Weight', 'Means', 'Covs', 'SOURCES', 'Data', 'check_weight', 'check_means', 'check_covs', 'Mixture', 'blank',
-           'gaussian', 'two_bumps', 'ring', 'swiss_curve', 'swiss_roll', 'heartbeats', 'heartbeat', 'digits', 'images',
-           'check_data', 'pair_of', 'moved', 'source', 'batches', 'show_density']
+           'gaussian', 'two_bumps', 'ring', 'swiss_curve', 'swiss_roll', 'swiss_density', 'heartbeats', 'heartbeat',
+           'digits', 'images', 'check_data', 'pair_of', 'moved', 'source', 'batches', 'show_density']
 
 # %% ../nbs/01_data.ipynb #ec389235
 import copy
@@ -240,6 +240,17 @@ def swiss_roll(
     like = blank((n, 2), generator)
     curve = swiss_curve(draw(like[:, 0], generator, torch.rand))
     return (math.sqrt(1-noise**2)*curve + noise*draw(like, generator)).float()
+
+# %% ../nbs/01_data.ipynb #821543e3
+@door
+def swiss_density(
+    noise: between(1e-6, 1) = 0.05, # standard deviation around the curve
+    bumps: Count = 1000, # bells along the roll, about 50/noise or more
+) -> Mixture: # in the plane
+    "The density of `swiss_roll`, a mixture of bells along the roll (1.x-roll)."
+    u = (torch.arange(bumps, dtype=torch.float64) + 0.5)/bumps
+    cov = noise**2*torch.eye(2, dtype=torch.float64)
+    return Mixture(torch.ones_like(u)/bumps, math.sqrt(1-noise**2)*swiss_curve(u), cov)
 
 # %% ../nbs/01_data.ipynb #a1e2f9e8
 @door

@@ -19,6 +19,7 @@ SITE = cfg["doc_host"] + cfg["doc_baseurl"]
 
 CALLOUT = re.compile(r"^:::+[ \t]*\{\.callout-(\w+)([^}]*)\}[ \t]*\n(.*?)^:::+[ \t]*$\n?", re.M | re.S)
 PAGE = re.compile(r"\]\((?:\./)?(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb(#[\w-]+)?\)")
+FOLDED = re.compile(r"# (Law|Check|Figure): ")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
 
 
@@ -60,7 +61,8 @@ def shown(output, images, words):
     if "image/png" in data:
         name = f"index-{len(images)+1}.png"
         images[name] = base64.b64decode(data["image/png"])
-        return f"![{words.pop(0)}](nbs/images/{name})"
+        alive = any("vegalite" in kind for kind in data)
+        return f"![{words.pop(0)}](nbs/images/{name})" + (f"\n\n[Move it on the site.]({SITE})" if alive else "")
     if "text/markdown" in data: return data["text/markdown"]
     if "text/html" in data: return f"[See it on the site.]({SITE})"
     text = output.get("text") or data.get("text/plain", "")
@@ -72,7 +74,8 @@ def code(cell, images):
     d = directives(cell.source)
     if HIDDEN & d.keys() or d.get("include") == "false": return []
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
-    blocks = [f"```python\n{source}\n```"] if source and d.get("echo") != "false" else []
+    folded = d.get("echo") == "false" or FOLDED.match(source)
+    blocks = [f"```python\n{source}\n```"] if source and not folded else []
     if d.get("output") == "false": return blocks
     words = alts(cell.source)
     return blocks + [shown(o, images, words) for o in cell.outputs if o.get("name") != "stderr"]
