@@ -67,8 +67,8 @@ def check_covs(
     return x
 
 # %% ../nbs/01_data.ipynb #ed40ba20
-Weight = Annotated[Tensor, check_weight]
-Means, Covs = Annotated[Tensor, check_means], Annotated[Tensor, check_covs]
+Weight, Means, Covs = (
+    Annotated[Tensor, check] for check in (check_weight, check_means, check_covs))
 
 # %% ../nbs/01_data.ipynb #87a4dce6
 class Mixture:
@@ -97,8 +97,8 @@ def to(self: Mixture,
     device = precise(torch.empty(0, device=device)).device
     if device == self.means.device: return self
     new = copy.copy(self)
-    tensors = {k: v for k, v in vars(self).items() if isinstance(v, Tensor)}
-    vars(new).update({k: v.to(device) for k, v in tensors.items()})
+    vars(new).update({k: v.to(device) for k, v in vars(self).items()
+                      if isinstance(v, Tensor)})
     return new
 
 # %% ../nbs/01_data.ipynb #37df9287
@@ -248,9 +248,9 @@ def swiss_density(
     bumps: Count = 1000, # bells along the roll, about 50/noise or more
 ) -> Mixture: # in the plane
     "The density of `swiss_roll`, a mixture of bells along the roll (1.x-roll)."
-    u = (torch.arange(bumps, dtype=torch.float64) + 0.5)/bumps
-    cov = noise**2*torch.eye(2, dtype=torch.float64)
-    return Mixture(torch.ones_like(u)/bumps, math.sqrt(1-noise**2)*swiss_curve(u), cov)
+    curve = swiss_curve((torch.arange(bumps).double() + 0.5)/bumps)
+    eye = torch.eye(2).double()
+    return Mixture(torch.ones(bumps)/bumps, math.sqrt(1-noise**2)*curve, noise**2*eye)
 
 # %% ../nbs/01_data.ipynb #a1e2f9e8
 @door
@@ -272,8 +272,8 @@ def heartbeat(
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, length)`, float32 of 0 and 1, on the generator's device
     "Sequences with a beat in every period and a random phase (1.15)."
-    device = None if generator is None else generator.device
-    phase = torch.randint(period, (n,), generator=generator, device=device)
+    phase = torch.randint(period, (n,), generator=generator,
+                          device=blank((), generator).device)
     return heartbeats(length, period).to(phase.device)[phase]
 
 # %% ../nbs/01_data.ipynb #5f8f20b8

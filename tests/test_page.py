@@ -7,7 +7,7 @@ from readme import alts
 
 ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
-FIRST = re.compile(r"#\| (?:Imports|The names)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
+FIRST = re.compile(r"#\| (?:Imports|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
 ASIDE = {"Look up", "Workshop"} # parts that are not read one after the other
 EXPORTS = HIDDEN | {"exports"}
