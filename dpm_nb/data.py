@@ -132,7 +132,7 @@ def log_prob(self: Mixture,
 def score(self: Mixture,
     x: Real, # points `(..., D)`
 ) -> Tensor: # `(..., D)`, in the dtype of `x`
-    "Gradient of the log-density (1.10)."
+    "Gradient of the log-density (1.11)."
     log_terms, z = self.terms(x)
     pull = -torch.einsum("...kji,...kj->...ki", self.to(z.device).white, z)
     return (log_terms.softmax(-1).unsqueeze(-1)*pull).sum(-2).to(x)
@@ -154,7 +154,7 @@ def sample(self: Mixture,
     n: Count, # how many points
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, D)`, float32 as networks want it, on the generator's device
-    "Points of the mixture (1.11)."
+    "Points of the mixture (1.12)."
     like = blank((n, self.dim, 1), generator, self.means.device)
     weight, means, chol = (v.to(like) for v in (self.weight, self.means, self.chol))
     k = torch.multinomial(weight, n, replacement=True, generator=generator)
@@ -165,14 +165,14 @@ def sample(self: Mixture,
 @patch(as_prop=True)
 def mean(self: Mixture,
 ) -> Tensor: # `(..., D)`
-    "Mean of the whole mixture (1.12)."
+    "Mean of the whole mixture (1.13)."
     return torch.einsum("k,...kd->...d", self.weight, self.means)
 
 # %% ../nbs/01_data.ipynb #bb381447
 @patch(as_prop=True)
 def cov(self: Mixture,
 ) -> Tensor: # `(..., D, D)`
-    "Covariance of the whole mixture (1.12)."
+    "Covariance of the whole mixture (1.13)."
     d = self.means - self.mean.unsqueeze(-2)
     spread = self.covs + d.unsqueeze(-1)*d.unsqueeze(-2)
     return torch.einsum("k,...kde->...de", self.weight, spread)
@@ -181,7 +181,7 @@ def cov(self: Mixture,
 @patch
 def standardised(self: Mixture,
 ) -> Mixture: # the same shape, moved and scaled
-    "The mixture with mean 0 and variance 1, averaged over the dimensions of (1.12)."
+    "The mixture with mean 0 and variance 1, averaged over the dimensions of (1.13)."
     var = self.cov.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     means = (self.means - self.mean.unsqueeze(-2))/var.sqrt()
     return Mixture(self.weight, means, self.covs/var.unsqueeze(-1))
@@ -223,7 +223,7 @@ def ring(
 def swiss_curve(
     u: Real, # places along the roll, `(...)` in [0, 1]
 ) -> Tensor: # `(..., 2)`
-    "The roll without noise, mean 0 and unit variance (1.13)."
+    "The roll without noise, mean 0 and unit variance (1.14)."
     angle = 1.5*math.pi*(1 + 2*u)
     xy = torch.stack([angle*angle.cos(), angle*angle.sin()], -1)
     var = (39*math.pi**2/4 - 4 - 4/(9*math.pi**2))/2
@@ -236,7 +236,7 @@ def swiss_roll(
     noise: Share = 0.05, # standard deviation around the curve, in units of the result
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, 2)`, float32, on the generator's device
-    "Points of the noisy roll (1.14)."
+    "Points of the noisy roll (1.15)."
     like = blank((n, 2), generator)
     curve = swiss_curve(draw(like[:, 0], generator, torch.rand))
     return (math.sqrt(1-noise**2)*curve + noise*draw(like, generator)).float()
@@ -247,7 +247,7 @@ def swiss_density(
     noise: between(1e-6, 1) = 0.05, # standard deviation around the curve
     bumps: Count = 1000, # bells along the roll, about 50/noise or more
 ) -> Mixture: # in the plane
-    "The density of `swiss_roll`, a mixture of bells along the roll (1.x-roll)."
+    "The density of `swiss_roll`, a mixture of bells along the roll (1.16)."
     curve = swiss_curve((torch.arange(bumps).double() + 0.5)/bumps)
     eye = torch.eye(2).double()
     return Mixture(torch.ones(bumps)/bumps, math.sqrt(1-noise**2)*curve, noise**2*eye)
@@ -258,7 +258,7 @@ def heartbeats(
     length: Count = 20, # bits in a sequence
     period: Count = 5, # distance of two beats
 ) -> Tensor: # `(period, length)`, float32 of 0 and 1; row i beats at phase i
-    "Every sequence that (1.15) allows."
+    "Every sequence that (1.17) allows."
     if length < period:
         raise ValueError(f"length must be at least the period {period}, got {length}")
     return (torch.arange(length) % period == torch.arange(period).unsqueeze(-1)).float()
@@ -271,7 +271,7 @@ def heartbeat(
     period: Count = 5, # distance of two beats
     generator: torch.Generator | None = None, # default: PyTorch's global stream
 ) -> Tensor: # `(n, length)`, float32 of 0 and 1, on the generator's device
-    "Sequences with a beat in every period and a random phase (1.15)."
+    "Sequences with a beat in every period and a random phase (1.17)."
     phase = torch.randint(period, (n,), generator=generator,
                           device=blank((), generator).device)
     return heartbeats(length, period).to(phase.device)[phase]
@@ -406,7 +406,7 @@ def show_density(
     ax = None, # matplotlib axes; default: new ones
     title: str | None = None, # above the picture
 ): # the axes
-    "A density in the plane, with its score as arrows (1.10)."
+    "A density in the plane, with its score as arrows (1.11)."
     import matplotlib.pyplot as plt
     if p.dim != 2: raise TypeError(f"p must be a Mixture in two dimensions, got {p.dim}")
     fine, few = torch.linspace(-lim, lim, 121), torch.linspace(-lim, lim, 17)
