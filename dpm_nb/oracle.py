@@ -25,7 +25,7 @@ def bumps(
     data: Mixture | Tensor, # a mixture, or the rows `(N, ...)` of a data set
     weight: Tensor | None = None, # of the rows `(N,)`; default: equal
 ) -> tuple[Tensor, Tensor, Tensor]: # weight, means, covs: `(K,)`, `(K, D)`, `(K, D, D)`
-    "Known data as bumps; a row has width 0, said once in a `(1, 1)` (7.2)."
+    "Known data as bumps; a row has width 0, said once in a `(1, 1)` (7.3)."
     if isinstance(data, Mixture): return data.weight, data.means, data.covs
     rows = to_real(data) if data.dtype == torch.uint8 else data
     weight = torch.ones(len(rows)) if weight is None else weight
@@ -101,7 +101,7 @@ class Oracle:
 def marginal(self:Oracle,
     t: Time, # in 1..T; `(B,)` gives a batch of mixtures
 ) -> Mixture:
-    "q(x_t), the noised data (7.2)."
+    "q(x_t), the noised data (7.3)."
     s = self.schedule
     A, B = (v[t][..., None, None] for v in (s.alpha_bar, s.beta_bar))
     cov = A[..., None]*self.covs + B[..., None]*torch.eye(self.dim).to(B)
@@ -114,7 +114,7 @@ def bump_mean(
     a: Tensor, # sqrt(alpha_bar), `(B, 1)`
     b: Tensor, # sqrt(1 - alpha_bar), `(B, 1)`
 ) -> Tensor: # `(B, D)`
-    "E[x_0 | x_t] for bumps of any form (7.3)."
+    "E[x_0 | x_t] for bumps of any form (7.6)."
     y = torch.einsum("kij,bki->bkj", o.vectors, x[:, None] - a[:, None]*o.means)
     a, b = a[..., None], b[..., None]
     var = a**2*o.values + b**2
@@ -129,7 +129,7 @@ def round_mean(
     a: Tensor, # sqrt(alpha_bar), `(B, 1)`
     b: Tensor, # sqrt(1 - alpha_bar), `(B, 1)`
 ) -> Tensor: # `(B, D)`
-    "E[x_0 | x_t] for equal round bumps, points among them (7.4)."
+    "E[x_0 | x_t] for equal round bumps, points among them (7.8)."
     S = a**2*o.width + b**2
     near = a*(x @ o.means.T) - a**2*o.means.square().sum(1)/2
     r = (o.weight.log() + near/S).softmax(-1)
@@ -142,7 +142,7 @@ def x0(self:Oracle,
     xt: State, # the state `(B, ...)`, with D numbers an example
     t: Time, # in 1..T, one or `(B,)`
 ) -> Tensor: # of the shape and dtype of the state
-    "E[x_0 | x_t] in float64, in blocks of two million numbers (7.3, 7.4)."
+    "E[x_0 | x_t] in float64, in blocks of two million numbers (7.6, 7.8)."
     if xt.ndim < 2 or xt.shape[1:].numel() != self.dim:
         raise ValueError(f"xt must have shape (B, ...) with {self.dim} numbers in an "
                          f"example, got {tuple(xt.shape)}")
@@ -155,7 +155,7 @@ def x0(self:Oracle,
 
 # %% ../nbs/07_oracle.ipynb #14792b20
 class Distance(NamedTuple):
-    "How far a model is from the oracle at each time (7.10)."
+    "How far a model is from the oracle at each time (7.16)."
     t: Tensor # `(n,)`
     square: Tensor # `(n,)`, mean squared distance of the two x0_hat in a dimension
     bits: Tensor # `(n,)`, what it adds to the bound at that step, bits/dim
@@ -201,7 +201,7 @@ def distance(
     generator: torch.Generator | None = None, # where noise is drawn
     batch: Count = 1024, # pairs of an example and a time in one call of the model
 ) -> Distance:
-    "Score a model by its distance from the oracle, at one x_t for each pair (7.10)."
+    "Score a model by its distance from the oracle, at one x_t for each pair (7.16)."
     d, net, x0 = prepare(d, model, x0, y)
     t = torch.arange(1, d.schedule.T+1) if times is None else times
     t, B, square = t.to(d.schedule.beta.device), len(x0), []
