@@ -56,7 +56,7 @@ class Bound(NamedTuple):
 
     @property
     def bits_per_dim(self):
-        "`(B,)`; a density's are in the data's own unit (6.10)."
+        "`(B,)`; a density's are in the data's own unit (6.13)."
         return to_bits(self.total, self.dims)
 
     @property
@@ -87,7 +87,7 @@ def decoder_terms(
     eps: Tensor | None = None, # the noise, of the shape of `x0`; default: drawn
     generator: torch.Generator | None = None, # where it is drawn
 ) -> tuple[Tensor, Tensor]: # L_0 at one x_1, `(N,)`, nats; and that x_1
-    "Surprise of the data one step away (6.8); of reals in bytes (6.18)."
+    "Surprise of the data one step away (6.8); of reals in bytes (6.19)."
     x1 = d.q_sample(x0, 1, eps, generator)
     p = d.decoder(model, x1)
     whole = decoder == "continuous" or d.discrete
@@ -110,7 +110,7 @@ def to_bits(
     dims: Count, # numbers in one example
     unit: Positive = 1., # for a density: size of the new unit in the old one
 ) -> Tensor: # bits/dim, the same shape
-    "Nats of an example to bits per dimension (6.10)."
+    "Nats of an example to bits per dimension (6.13)."
     return nats/(dims*math.log(2)) - math.log2(unit)
 
 # %% ../nbs/06_bound.ipynb #193aa836
@@ -168,7 +168,7 @@ def bin_log_prob(
     p: Distribution, # Normal, of the shape of `x0` or one that broadcasts to it
     x0: Tensor, # bytes as reals k/127.5 - 1, k = 0..255
 ) -> Tensor: # nats, of the shape of `x0`
-    "Log-probability of each byte's interval (6.18; Ho 2020, eq. 13)."
+    "Log-probability of each byte's interval (6.19; Ho 2020, eq. 13)."
     level = ((x0+1)*127.5).round()
     low = torch.where(level > 0, ((level-0.5)/127.5 - 1 - p.mean)/p.stddev, -math.inf)
     high = torch.where(level < 255, ((level+0.5)/127.5 - 1 - p.mean)/p.stddev, math.inf)
