@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Weight', 'Means', 'Covs', 'SOURCES', 'Data', 'check_weight', 'check_means', 'check_covs', 'Mixture', 'blank',
-           'gaussian', 'two_bumps', 'ring', 'swiss_curve', 'swiss_roll', 'swiss_density', 'heartbeats', 'heartbeat',
-           'digits', 'images', 'check_data', 'pair_of', 'moved', 'source', 'batches', 'show_density']
+           'gaussian', 'two_bumps', 'ring', 'show_density', 'swiss_curve', 'swiss_roll', 'swiss_density', 'heartbeats',
+           'heartbeat', 'digits', 'images', 'check_data', 'pair_of', 'moved', 'source', 'batches']
 
 # %% ../nbs/01_data.ipynb #ec389235
 import copy
@@ -218,6 +218,28 @@ def ring(
     cov = width**2*torch.eye(2, dtype=torch.float64)
     return Mixture(torch.full_like(angle, 1/k), means, cov).standardised()
 
+# %% ../nbs/01_data.ipynb #2566897f
+@door
+def show_density(
+    p: Mixture, # in two dimensions
+    lim: between(1e-6, 1e6) = 3., # the picture shows [-lim, lim] both ways
+    ax = None, # matplotlib axes; default: new ones
+    title: str | None = None, # above the picture
+): # the axes
+    "A density in the plane, with its score as arrows (1.11)."
+    import matplotlib.pyplot as plt
+    if p.dim != 2: raise TypeError(f"p must be a Mixture in two dimensions, got {p.dim}")
+    fine, few = torch.linspace(-lim, lim, 121), torch.linspace(-lim, lim, 17)
+    places, feet = torch.cartesian_prod(fine, fine), torch.cartesian_prod(few, few)
+    height, slope = p.log_prob(places).exp().reshape(121, 121), p.score(feet)
+    arrow = slope/(1 + slope.norm(dim=-1, keepdim=True))
+    ax = ax or plt.subplots(figsize=(3, 3), layout="constrained")[1]
+    ax.contourf(fine, fine, height.T, 12, cmap="GnBu")
+    ax.quiver(*feet.T, *arrow.T, color="0.35", pivot="mid", scale=20, width=.005)
+    ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
+    if title is not None: ax.set_title(title)
+    return ax
+
 # %% ../nbs/01_data.ipynb #2fab27d8
 @door
 def swiss_curve(
@@ -397,25 +419,3 @@ def batches(
         x = to_real(x) if x.dtype == torch.uint8 else check_real("data", x, seen)
         x = moved(x, device, dtype)
         yield x if y is None else (x, moved(y, device, dtype))
-
-# %% ../nbs/01_data.ipynb #2566897f
-@door
-def show_density(
-    p: Mixture, # in two dimensions
-    lim: between(1e-6, 1e6) = 3., # the picture shows [-lim, lim] both ways
-    ax = None, # matplotlib axes; default: new ones
-    title: str | None = None, # above the picture
-): # the axes
-    "A density in the plane, with its score as arrows (1.11)."
-    import matplotlib.pyplot as plt
-    if p.dim != 2: raise TypeError(f"p must be a Mixture in two dimensions, got {p.dim}")
-    fine, few = torch.linspace(-lim, lim, 121), torch.linspace(-lim, lim, 17)
-    places, feet = torch.cartesian_prod(fine, fine), torch.cartesian_prod(few, few)
-    height, slope = p.log_prob(places).exp().reshape(121, 121), p.score(feet)
-    arrow = slope/(1 + slope.norm(dim=-1, keepdim=True))
-    ax = ax or plt.subplots(figsize=(3, 3), layout="constrained")[1]
-    ax.contourf(fine, fine, height.T, 12, cmap="GnBu")
-    ax.quiver(*feet.T, *arrow.T, color="0.35", pivot="mid", scale=20, width=.005)
-    ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate")
-    if title is not None: ax.set_title(title)
-    return ax

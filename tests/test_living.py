@@ -171,10 +171,10 @@ def test_dissolve_draws_what_is_computed(page, family):
         want = (jump(digit, eps[:784, 0]).clamp(-1, 1) + 1)*127.5
         assert_close(grey, want[:, None].expand(784, 3), rtol=0, atol=.5 + 1e-6)
 
-        check_panels(seen, s, t)
+        check_panels(seen, family, s, t)
 
 
-def check_panels(seen, s, t):
+def check_panels(seen, family, s, t):
     "The curves, the dots, the meter, and what stands above them."
     curve = lambda name: torch.tensor([[x, y] for x, y, *_ in seen[name]], dtype=torch.float64)
     across, bar = torch.arange(s.T+1, dtype=torch.float64)*280/s.T, s.alpha_bar[t].item()
@@ -189,7 +189,7 @@ def check_panels(seen, s, t):
 
     words = [m[4] for name, marks in seen.items() for m in marks if m[4]]
     step, signal, snr, mismatch = words
-    assert step == f"step t = {t} of T = {s.T}"
+    assert step == f"{family}: T = {s.T}, t = {t}"
     assert signal.startswith("signal left: ᾱ = ")
     assert_close(float(signal.split(" = ")[1].replace("−", "-")), bar, rtol=5e-3, atol=1e-15)
     said = snr.removeprefix("signal against noise: log SNR = ").replace("−", "-").replace("∞", "inf")
