@@ -22,6 +22,12 @@ def second_step(before, beta):
 def told(text): return float(text.replace("−", "-"))
 
 
+def settings(page):
+    "What the heading of a figure says of its sliders: a number for each letter."
+    said = page.locator("svg text", has_text=" = ").first.text_content()
+    return {name: told(value) for name, value in (part.split(" = ") for part in said.split(", "))}
+
+
 def curves(marks, count):
     "The curves of a panel of 290 x 230 pixels, one after the other: `(curves, points, 2)`, pixels."
     drawn = torch.tensor([m[:2] for m in marks], dtype=torch.float64)
@@ -32,6 +38,7 @@ def curves(marks, count):
 def test_posterior_draws_two_witnesses_and_the_bell(page, xt, x0, before, alpha):
     show(page, POSTERIOR)
     for name, value in (("xt", xt), ("x0", x0), ("A", before), ("alpha", alpha)): move(page, name, value)
+    assert settings(page) == {"x_t": xt, "x_0": x0, "ᾱ": before, "α_t": alpha}
     d = second_step(before, 1-alpha)
     one = lambda v: torch.tensor([[v]], dtype=torch.float64)
     data, p = d.q_marginal(one(x0), 1), d.q_posterior(one(xt), one(x0), 2)
@@ -71,14 +78,15 @@ def test_posterior_draws_two_witnesses_and_the_bell(page, xt, x0, before, alpha)
 def test_crowd_draws_the_coins_step_back(page, xt, before, beta):
     show(page, CROWD)
     for name, value in (("xt", xt), ("A", before), ("beta", beta)): move(page, name, value)
+    assert settings(page) == {"β": beta, "ᾱ": before, "x_t": xt}
     seen, d = page.evaluate(MARKS), second_step(before, beta)
     s, sides = d.schedule, torch.tensor([[1.], [-1.]], dtype=torch.float64)
-    whisper = d.q_posterior(torch.full((2, 1), xt, dtype=torch.float64), sides, 2)
+    bell_of = d.q_posterior(torch.full((2, 1), xt, dtype=torch.float64), sides, 2)
     bar = s.alpha_bar[2].item()
     weight = torch.tensor([1., -1.], dtype=torch.float64)*math.tanh(bar**.5*xt/(1-bar))/2 + .5
-    mean = weight @ whisper.mean[:, 0]
-    std = (weight @ (whisper.variance + whisper.mean**2)[:, 0] - mean**2).sqrt()
-    def density(u): return weight[:, None]*whisper.log_prob(mean + std*u).exp()*std
+    mean = weight @ bell_of.mean[:, 0]
+    std = (weight @ (bell_of.variance + bell_of.mean**2)[:, 0] - mean**2).sqrt()
+    def density(u): return weight[:, None]*bell_of.log_prob(mean + std*u).exp()*std
     u = torch.linspace(-4, 4, 201, dtype=torch.float64)
     plus, minus = density(u)
     bell = Normal(0., 1.).log_prob(u).exp()
@@ -86,10 +94,10 @@ def test_crowd_draws_the_coins_step_back(page, xt, before, beta):
     for k, want in enumerate((plus + minus, plus, minus, bell)):
         assert_close(got[k, :, 0], (u+4)*290/8, rtol=0, atol=1e-6)
         assert_close(got[k, :, 1], 230*(1 - want/.8), rtol=1e-7, atol=1e-5)
-    _, *said, _ = [m[4] for m in seen["whispers_layer_1_marks"]]
+    _, *said, _ = [m[4] for m in seen["sides_layer_1_marks"]]
     assert_close([told(text.split("weight ")[1]) for text in said], weight.tolist(), rtol=0, atol=.0051)
-    apart, = re.fullmatch(r"whispers apart: (\S+) widths", seen["numbers_layer_0_marks"][0][4]).groups()
-    far = (whisper.mean[0] - whisper.mean[1])/whisper.stddev[0]
+    apart, = re.fullmatch(r"bells apart: (\S+) widths", seen["numbers_layer_0_marks"][0][4]).groups()
+    far = (bell_of.mean[0] - bell_of.mean[1])/bell_of.stddev[0]
     assert_close(told(apart), far.item(), rtol=0, atol=.051)
     nats, = re.fullmatch(r"sum from bell: (\S+) nats", seen["numbers_layer_1_marks"][0][4]).groups()
     fine = torch.linspace(-14, 14, 28001, dtype=torch.float64)
