@@ -72,7 +72,7 @@ Step = Annotated[float, check_step]
 def log_kernel(self:GridDensity,
     beta: Step, # its size, at least (1.5 h)^2 for a grid of spacing h
 ) -> Tensor: # `(N, N)`: row x_t, column x_{t-1}
-    "log q(x_t | x_{t-1}) between all points of the grid (4.1)."
+    "log q(x_t | x_{t-1}) between all points of the grid (4.5)."
     return Normal(math.sqrt(1-beta)*self.x, math.sqrt(beta)).log_prob(self.x[:, None])
 
 # %% ../nbs/04_chain.ipynb #5dd57ec5
@@ -81,7 +81,7 @@ def log_kernel(self:GridDensity,
 def forward(self:GridDensity,
     beta: Step, # its size
 ) -> GridDensity: # q(x_t), where self is q(x_{t-1})
-    "The density one step later (4.1)."
+    "The density one step later (4.5)."
     return GridDensity(self.log_kernel(beta).exp() @ self.q*self.h, self.lim)
 
 # %% ../nbs/04_chain.ipynb #9c479ff4
@@ -90,7 +90,7 @@ def forward(self:GridDensity,
 def reverse(self:GridDensity,
     beta: Step, # its size
 ) -> Tensor: # `(N, N)`: row x_t holds the density of x_{t-1}, where self is q(x_{t-1})
-    "q(x_{t-1} | x_t), exactly, by Bayes (4.2)."
+    "q(x_{t-1} | x_t), exactly, by Bayes (4.6)."
     return (self.log_kernel(beta) + self.q.log()).softmax(-1)/self.h
 
 # %% ../nbs/04_chain.ipynb #3670ab15
@@ -100,7 +100,7 @@ def normal(self:GridDensity,
     beta: Step, # its size
     variance: Literal["matched", "beta"] = "matched", # the exact one, or beta
 ) -> Normal: # batch `(N, 1)`, one for each x_t
-    "The Normal with the mean of q(x_{t-1} | x_t), its variance or beta (4.5)."
+    "The Normal with the mean of q(x_{t-1} | x_t), its variance or beta (4.10)."
     r = self.reverse(beta)
     mean = (r @ self.x*self.h)[:, None]
     if variance == "beta": return Normal(mean, math.sqrt(beta))
@@ -113,7 +113,7 @@ def gap(self:GridDensity,
     beta: Step, # its size
     variance: Literal["matched", "beta"] = "matched", # of the Normal
 ) -> float: # nats, where self is q(x_{t-1})
-    "Mean divergence of the exact step back from a Normal (4.5)."
+    "Mean divergence of the exact step back from a Normal (4.10)."
     r, log_p = self.reverse(beta), self.normal(beta, variance).log_prob(self.x)
     kl = (torch.xlogy(r, r) - r*log_p).sum(-1)*self.h
     return (kl @ self.forward(beta).q).item()*self.h

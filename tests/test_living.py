@@ -205,20 +205,21 @@ def test_small_steps_draw_the_exact_step_back(page, xt, size):
     move(page, "x_t", xt)
     move(page, "size", size)
     rows = page.evaluate("Object.keys(view._runtime.data).map(n => view.data(n)).find(d => d.length && 'total' in d[0])")
-    seen = {k: torch.tensor([r[k] for r in rows], dtype=torch.float64) for k in ("exact", "normal", "kernel", "data", "total")}
+    seen = {k: torch.tensor([r[k] for r in rows], dtype=torch.float64) for k in ("exact", "normal", "kernel", "states", "total")}
     q, beta, part = on_grid(two_bumps(), n=1401), 10**size, slice(300, 1101)     # the grid's points from -4 to 4
     i = round(700 + 100*xt)
     r, fit = q.reverse(beta)[i], q.normal(beta).log_prob(q.x)[i]
     kernel = Normal(xt/math.sqrt(1-beta), math.sqrt(beta/(1-beta))).log_prob(q.x).exp()
-    for name, want in (("exact", r), ("normal", fit.exp()), ("data", q.q), ("kernel", kernel)):
+    for name, want in (("exact", r), ("normal", fit.exp()), ("states", q.q), ("kernel", kernel)):
         assert_close(seen[name], want[part], rtol=0, atol=1e-5)
     nats = (torch.xlogy(r, r) - r*fit).sum().item()*q.h
     assert_close(seen["total"][0].item(), nats, rtol=1e-3, atol=1e-6)
     words, = {m[4] for marks in page.evaluate(MARKS).values() for m in marks if m[4]}
-    said = re.fullmatch(r"beta = ([\d.]+), ([\d.]+(?:e[-−]\d+)?) nats from a Normal", words)
+    said = re.fullmatch(r"x_t = (−?[\d.]+), β = ([\d.]+): ([\d.]+(?:e[-−]\d+)?) nats from a Normal", words)
     assert said, words
-    assert_close(float(said[1]), beta, rtol=5e-3, atol=0)
-    assert_close(float(said[2].replace("−", "-")), nats, rtol=.05, atol=1e-6)
+    place, size, miss = (float(number.replace("−", "-")) for number in said.groups())
+    assert_close((place, size), (xt, beta), rtol=5e-3, atol=0)
+    assert_close(miss, nats, rtol=.05, atol=1e-6)
 
 
 def test_lives_in_an_untrusted_notebook(page, tmp_path):
