@@ -127,7 +127,7 @@ class View(NamedTuple):
 # %% ../nbs/03_gaussian.ipynb #92f6b6ee
 VIEWS = {
     "eps": View(lambda a, b, x0, eps: eps),
-    "x0": View(lambda a, b, x0, eps: x0),
+    "x0": View(lambda a, b, x0, eps: x0, scale=lambda a, b: 1/b),
     "v": View(lambda a, b, x0, eps: a*eps - b*x0),
     "score": View(lambda a, b, x0, eps: -eps/b, scale=lambda a, b: b),
     "u": View(lambda a, b, x0, eps: eps - x0),
