@@ -387,4 +387,5 @@ d = { 'settings': { 'branch': 'main',
                                  'dpm_nb.training.plot_losses': ('training.html#plot_losses', 'dpm_nb/training.py'),
                                  'dpm_nb.training.remade': ('training.html#remade', 'dpm_nb/training.py'),
                                  'dpm_nb.training.set_out': ('training.html#set_out', 'dpm_nb/training.py'),
+                                 'dpm_nb.training.time_chances': ('training.html#time_chances', 'dpm_nb/training.py'),
                                  'dpm_nb.training.train': ('training.html#train', 'dpm_nb/training.py')}}}

@@ -115,7 +115,7 @@ Classes = Annotated[Tensor, check_classes]
 
 # %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
-    "Residual layers for vectors; the code is added at each (8.2)."
+    "Residual layers for vectors, with waves and a gate (8.2, 8.3, 8.4)."
     @door
     def __init__(self,
         dim: Count, # length of x
@@ -123,15 +123,19 @@ class MLP(nn.Module):
         depth: Count = 3, # number of residual layers
         out: Count | None = None, # length of the output, by default `dim`
         classes: Count | None = None, # how many a condition may name, by default none
+        waves: at_least(0) = 32, # columns of W, the waves of x
     ):
         super().__init__()
-        self.recipe = dict(dim=dim, width=width, depth=depth, out=out, classes=classes)
+        self.recipe = dict(dim=dim, width=width, depth=depth, out=out, classes=classes,
+                           waves=waves)
         self.dim, self.width, self.classes = dim, 2*(width//2), classes
         self.time = nn.Sequential(nn.Linear(self.width, self.width), nn.SiLU())
-        self.first = nn.Linear(dim, self.width)
+        self.first = nn.Linear(dim + 2*waves, self.width)
         layers = (nn.Linear(self.width, self.width) for _ in range(depth))
         self.layers = nn.ModuleList(layers)
         self.last = zero_init(nn.Linear(self.width, dim if out is None else out))
+        self.gate = zero_init(nn.Linear(self.width, 2))
+        self.register_buffer("waves", torch.randn(dim, waves)*math.sqrt(8/dim))
         self.label = None if classes is None else Label(classes, self.width)
 
 # %% ../nbs/08_nets.ipynb #9a0638bc
@@ -142,16 +146,18 @@ def forward(self:MLP,
     t: Times, # `(B,)`
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out)`
-    "The prediction (8.2)."
+    "The prediction (8.4); of an output that is longer than x, the rest has no m."
     if x.shape[1:] != (self.dim,):
         raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
-    h, code = self.first(x), code_of(self, x, t, y)
+    angle, code = x @ self.waves, code_of(self, x, t, y)
+    h = self.first(torch.cat([x, angle.sin(), angle.cos()], 1))
     for layer in self.layers: h = h + F.silu(layer(h + code))
-    return self.last(F.silu(h))
+    out, (g, m) = self.last(F.silu(h)), self.gate(code).split(1, 1)
+    return (1+g)*out + m*F.pad(x, (0, out.shape[1] - self.dim))
 
 # %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
-    "Two convolutions around a shortcut; the code scales and shifts between (8.3)."
+    "Two convolutions around a shortcut; the code scales and shifts between (8.5)."
     def __init__(self,
         c_in: int, # channels before
         c_out: int, # channels after
