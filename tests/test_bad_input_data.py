@@ -75,6 +75,8 @@ WRONG = {
     # data: roll and heartbeat
     "curve at integers": (TypeError, "u must hold real", lambda: D.swiss_curve(torch.arange(3))),
     "curve at a number": (TypeError, "u must be a torch.Tensor", lambda: D.swiss_curve(.5)),
+    "density of a roll without noise": (ValueError, "noise must", lambda: D.swiss_density(0.)),
+    "density of no bells": (ValueError, "bumps must", lambda: D.swiss_density(bumps=0)),
     "roll of none": (ValueError, "n must be", lambda: D.swiss_roll(0)),
     "roll of True": (TypeError, "n must be", lambda: D.swiss_roll(True)),
     "roll with noise 2": (ValueError, "noise must be", lambda: D.swiss_roll(10, 2)),

@@ -415,7 +415,8 @@ THERE = {
     "nets.UNet.forward": lambda e: [e.unet()(core.to_real(e.bytes[:8]), t) for t in e.times()[:2]]
                                    + [e.unet(classes=T+2)(core.to_real(e.bytes[:8]), e.t, e.t)],
 
-    "training.draw_times": lambda e: training.draw_times(5, T, e.g),
+    "training.time_chances": lambda e: training.time_chances(e.d().schedule),
+    "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.d().schedule), e.g),
     "training.diffusion_loss": lambda e: [
         training.diffusion_loss(e.d())(m, e.x, e.g) for m in e.models()] + [
         training.diffusion_loss(e.d())(e.net(classes=T+2), (e.x, e.t), e.g),
@@ -426,7 +427,7 @@ THERE = {
     "training.descend": lambda e: whole(training.descend(training.Run(e.net(), device=e.device), lambda model, x, g: (
         model(x, e.t) - x).square().mean(1), e.x, 1e-3, .99, e.g)),
     "training.set_out": lambda e: [(run.generator, run.model, next(source)) for run, _, source in [training.set_out(
-        e.d(), e.net(), e.x.cpu(), dict(steps=1, batch=4, lr=1e-3, ema=.9, weight="simple", seed=0), e.device)]],
+        e.d(), e.net(), e.x.cpu(), dict(steps=1, batch=4, lr=1e-3, ema=.9, weight="simple", uniform=.1, seed=0), e.device)]],
     "training.train": lambda e: [whole(last(training.train(d, net.cpu(), v, 3, 4, device=e.device))) for d, net, v in (
         (e.d(), e.net(), e.x), (e.d(), e.net(), e.x.cpu()), (e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3)),
         (e.b(), e.net(6), e.bits), (e.b(), e.net(6), lambda n, generator: data.heartbeat(n, 6, 3, generator)),
@@ -515,6 +516,7 @@ TABLES = {
 # Of these the docstring, or the word of a signature, says that they work or end on the CPU.
 HERE = {
     "data.two_bumps": lambda e: data.two_bumps(),
+    "data.swiss_density": lambda e: data.swiss_density(),
     "data.ring": lambda e: data.ring(),
     "data.heartbeats": lambda e: data.heartbeats(),
     "data.digits": lambda e: data.digits(False),
