@@ -59,7 +59,7 @@ def time_chances(
 def diffusion_loss(
     d: Diffusion, # the family, its schedule and what is predicted
     weight: str = "simple", # which errors count, one of `d.weights`
-    uniform: Share = 1., # of the times; the rest by SNR, but for a bound, and for bits
+    uniform: Share = 0.1, # of the times; the rest by SNR, but for a bound, and for bits
 ): # objective (model, batch, generator) -> `(B,)`, with a batch x0 or (x0, y)
     "Algorithm 1 for one batch: draw times and noise, give the loss (9.1)."
     check_choice("weight", weight, choices=d.weights)
