@@ -32,7 +32,7 @@ from .schedule import Schedule
 # %% ../nbs/09_training.ipynb #067977cf
 def draw_times(
     n: int, # how many
-    chances: Tensor, # of the times 1..T, `(T,)` with sum 1
+    chances: Tensor, # of the times 1..T, `(T,)` with sum 1; float32 for MPS
     generator: torch.Generator, # where they are drawn from
 ) -> Tensor: # `(n,)` integers in 1..T
     "Times for a batch, one from each of n pieces of equal chance (9.1)."

@@ -415,8 +415,7 @@ THERE = {
     "nets.UNet.forward": lambda e: [e.unet()(core.to_real(e.bytes[:8]), t) for t in e.times()[:2]]
                                    + [e.unet(classes=T+2)(core.to_real(e.bytes[:8]), e.t, e.t)],
 
-    "training.time_chances": lambda e: training.time_chances(e.d().schedule),
-    "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.d().schedule), e.g),
+    "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.d().schedule).float(), e.g),
     "training.diffusion_loss": lambda e: [
         training.diffusion_loss(e.d())(m, e.x, e.g) for m in e.models()] + [
         training.diffusion_loss(e.d())(e.net(classes=T+2), (e.x, e.t), e.g),
@@ -493,6 +492,7 @@ THERE = {
 }
 
 TABLES = {
+    "training.time_chances": lambda e: training.time_chances(e.d().schedule),
     "schedule.Schedule.to": lambda e: [*vars(schedule.linear(T).to(e.device)).values()],
     "gaussian.posterior_terms": lambda e: gaussian.posterior_terms(e.s, e.beside),
     "gaussian.reverse_var": lambda e: [gaussian.reverse_var(e.s, t, v) for v in ("beta", "posterior") for t in (e.beside, 3)],
