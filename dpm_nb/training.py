@@ -32,14 +32,14 @@ from .schedule import Schedule
 # %% ../nbs/09_training.ipynb #067977cf
 def draw_times(
     n: int, # how many
-    chances: Tensor, # of the times 1..T, `(T,)` with sum 1; float32 for MPS
+    below: Tensor, # chance of a time up to each of 1..T, `(T,)`, rising to 1
     generator: torch.Generator, # where they are drawn from
 ) -> Tensor: # `(n,)` integers in 1..T
     "Times for a batch, one from each of n pieces of equal chance (9.1)."
     on = dict(generator=generator, device=generator.device)
-    below = chances.to(generator.device).cumsum(0)
+    below = below.to(generator.device)
     place = (torch.randperm(n, **on) + torch.rand(n, **on).to(below))/n
-    return torch.searchsorted(below, place).clamp_(max=len(chances)-1) + 1
+    return torch.searchsorted(below, place).clamp_(max=len(below)-1) + 1
 
 # %% ../nbs/09_training.ipynb #7d400b18
 def time_chances(
@@ -63,11 +63,12 @@ def diffusion_loss(
 ): # objective (model, batch, generator) -> `(B,)`, with a batch x0 or (x0, y)
     "Algorithm 1 for one batch: draw times and noise, give the loss (9.1)."
     check_choice("weight", weight, choices=d.weights)
-    chances = time_chances(
-        d.schedule, 1. if d.discrete or weight == "bound" else uniform).float()
+    below = time_chances(
+        d.schedule, 1. if d.discrete or weight == "bound" else uniform
+    ).float().cumsum(0)
     def objective(model, batch, generator):
         x0, y = pair_of(batch)
-        t = draw_times(len(x0), chances, generator)
+        t = draw_times(len(x0), below, generator)
         net = model if y is None else Network(model, y)
         return d.loss(net, x0, t, generator=generator, weight=weight)
     return objective

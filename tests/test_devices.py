@@ -415,7 +415,7 @@ THERE = {
     "nets.UNet.forward": lambda e: [e.unet()(core.to_real(e.bytes[:8]), t) for t in e.times()[:2]]
                                    + [e.unet(classes=T+2)(core.to_real(e.bytes[:8]), e.t, e.t)],
 
-    "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.d().schedule).float(), e.g),
+    "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.s).float().cumsum(0).to(e.device), e.g),
     "training.diffusion_loss": lambda e: [
         training.diffusion_loss(e.d())(m, e.x, e.g) for m in e.models()] + [
         training.diffusion_loss(e.d())(e.net(classes=T+2), (e.x, e.t), e.g),

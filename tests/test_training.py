@@ -115,7 +115,7 @@ def test_each_row_of_a_batch_meets_every_time():
 @given(st.integers(1, 300), st.integers(1, 2000), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
 def test_times_lie_in_1_to_T_and_are_spread_evenly(n, T, seed):
-    t = draw_times(n, torch.full((T,), 1/T).double(), rng(seed))
+    t = draw_times(n, torch.full((T,), 1/T).double().cumsum(0), rng(seed))
     assert t.shape == (n,) and t.dtype == torch.int64 and 1 <= t.min() and t.max() <= T
     low = torch.arange(n)*T/n
     assert (t.sort().values >= low.floor()).all() and (t.sort().values <= low + T/n + 1).all()
