@@ -262,7 +262,7 @@ def as_network(
 
 # %% ../nbs/00_core.ipynb #76bbbe12
 def check_condition(
-    model: Any, # that will be asked under it; its `classes`, if it has any, are 0..K-1
+    model: Any, # that will be asked under it; knows its `classes` 0..K-1, if it has any
     y: Tensor | None, # what the caller gave
     n: int, # examples
 ) -> None:
@@ -273,8 +273,8 @@ def check_condition(
         raise ValueError(f"y must hold a condition for each of {n} examples, "
                          f"got shape {tuple(y.shape)}")
     K = getattr(getattr(model, "model", model), "classes", None)
-    if isinstance(K, int) and n and not (0 <= y.min() and y.max() < K):
-        raise ValueError(f"y must lie in 0..{K-1}, "
+    if isinstance(K, int) and n and not (-1 <= int(y.min()) and y.max() < K):
+        raise ValueError(f"y must lie in 0..{K-1}, or be -1 for none, "
                          f"got values from {y.min()} to {y.max()}")
 
 # %% ../nbs/00_core.ipynb #f6c6809d

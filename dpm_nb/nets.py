@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Times', 'Classes', 'Widths', 'Places', 'check_times', 'time_embedding', 'zero_init', 'Label', 'code_of',
-           'check_classes', 'MLP', 'ResBlock', 'Attention', 'Blocks', 'Stage', 'check_sizes', 'UNet']
+           'check_classes', 'MLP', 'ResBlock', 'Attention', 'Blocks', 'Stage', 'check_sizes', 'UNet', 'Guided',
+           'guided']
 
 # %% ../nbs/08_nets.ipynb #4da3c133
 import functools
@@ -16,8 +17,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .checks import (Count, Positive, State, Visit, at_least, check_count,
-                           check_real, door, looked_at, shown)
+from .checks import (Count, Model, Positive, State, Visit, at_least, between,
+                           check_count, check_real, door, looked_at, shown)
 
 # %% ../nbs/08_nets.ipynb #00acecb6
 def check_times(
@@ -73,10 +74,11 @@ class Label(nn.Embedding):
         zero_init(self)
 
     def forward(self,
-        y: Tensor | None, # classes `(B,)`, or None for no condition
+        y: Tensor | None, # classes `(B,)`, -1 for none; or None for no condition at all
     ) -> Tensor:
         "The vectors `(B, c_time)`, or one `(c_time,)` for all."
-        return self.weight[-1] if y is None else super().forward(y.long())
+        if y is None: return self.weight[-1]
+        return super().forward(y.long() % self.num_embeddings)      # -1 is the last
 
 # %% ../nbs/08_nets.ipynb #b6bfe12b
 def code_of(
@@ -95,7 +97,7 @@ def check_classes(
     y: Any, # what the caller gave, not None
     visit: Visit, # knows the batch and the network
 ) -> Tensor: # the same numbers as int64
-    "Raise unless `y` holds a class of the network for each example."
+    "Raise unless `y` holds a class of the network for each example, or -1 for none."
     K, want = visit.given["self"].classes, tuple(visit.batch.shape[:1])
     if K is None:
         raise ValueError(f"{name} must be None without classes, got {shown(y)}")
@@ -105,10 +107,11 @@ def check_classes(
         raise TypeError(f"{name} must hold whole numbers in 0..{K-1}, got {y.dtype}")
     if y.shape != want:
         raise ValueError(f"{name} must have shape {want}, got {tuple(y.shape)}")
-    if not looked_at(lambda: not y.numel() or (0 <= y.min() and y.max() < K), visit):
+    y = y.long()
+    if not looked_at(lambda: not y.numel() or (-1 <= y.min() and y.max() < K), visit):
         found = f"values from {int(y.min())} to {int(y.max())}"
-        raise ValueError(f"{name} must lie in 0..{K-1}, got {found}")
-    return y.long()
+        raise ValueError(f"{name} must lie in 0..{K-1}, or be -1 for none, got {found}")
+    return y
 
 # %% ../nbs/08_nets.ipynb #761d63cf
 Classes = Annotated[Tensor, check_classes]
@@ -159,27 +162,24 @@ def forward(self:MLP,
 class ResBlock(nn.Module):
     "Two convolutions around a shortcut; the code scales and shifts between (8.5)."
     def __init__(self,
-        c_in: int, # channels before
-        c_out: int, # channels after
+        c: int, # channels
         c_time: int, # length of the code
         groups: int = 8, # of channels, each normalised by itself
     ):
         super().__init__()
-        self.norm1 = nn.GroupNorm(math.gcd(groups, c_in), c_in)
-        self.norm2 = nn.GroupNorm(math.gcd(groups, c_out), c_out)
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.conv2 = zero_init(nn.Conv2d(c_out, c_out, 3, padding=1))
-        self.film = nn.Linear(c_time, 2*c_out)
-        self.short = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+        self.norm1, self.norm2 = (nn.GroupNorm(math.gcd(groups, c), c) for _ in range(2))
+        self.conv1 = nn.Conv2d(c, c, 3, padding=1)
+        self.conv2 = zero_init(nn.Conv2d(c, c, 3, padding=1))
+        self.film = nn.Linear(c_time, 2*c)
 
     def forward(self,
-        x: Tensor, # `(B, c_in, H, W)`
+        x: Tensor, # `(B, c, H, W)`
         code: Tensor, # `(B, c_time)`
-    ) -> Tensor: # `(B, c_out, H, W)`
+    ) -> Tensor: # `(B, c, H, W)`
         "The picture after the block."
         scale, shift = self.film(code)[:, :, None, None].chunk(2, 1)
         h = self.norm2(self.conv1(F.silu(self.norm1(x))))
-        return self.short(x) + self.conv2(F.silu(torch.addcmul(shift, h, 1+scale)))
+        return x + self.conv2(F.silu(torch.addcmul(shift, h, 1+scale)))
 
 # %% ../nbs/08_nets.ipynb #69d62931
 class Attention(nn.Module):
@@ -210,21 +210,20 @@ class Attention(nn.Module):
 class Blocks(nn.ModuleList):
     "Residual blocks, each with attention behind it where it is asked for."
     def __init__(self,
-        c_in: int, # channels before the first
-        c_out: int, # channels after each
+        c: int, # channels
         c_time: int, # length of the code
         n: int, # how many blocks
         attend: bool, # with attention?
     ):
         super().__init__()
-        for i in range(n):
-            self.append(ResBlock(c_out if i else c_in, c_out, c_time))
-            if attend: self.append(Attention(c_out))
+        for _ in range(n):
+            self.append(ResBlock(c, c_time))
+            if attend: self.append(Attention(c))
 
     def forward(self,
-        x: Tensor, # `(B, c_in, H, W)`
+        x: Tensor, # `(B, c, H, W)`
         code: Tensor, # `(B, c_time)`
-    ) -> Tensor: # `(B, c_out, H, W)`
+    ) -> Tensor: # `(B, c, H, W)`
         "The picture after all blocks."
         for block in self: x = block(x, code)
         return x
@@ -240,11 +239,11 @@ class Stage(nn.Module):
     ):
         super().__init__()
         (w, *smaller), (attend, *rest) = widths, attention
-        self.before = Blocks(w, w, c_time, n, attend)
+        self.before = Blocks(w, c_time, n, attend)
         self.inner = Stage(smaller, c_time, n, rest) if smaller else None
         self.down = nn.Conv2d(w, smaller[0], 3, stride=2, padding=1) if smaller else None
         self.up = nn.Conv2d(smaller[0], w, 3, padding=1) if smaller else None
-        self.after = Blocks(2*w if smaller else w, w, c_time, n, attend)
+        self.after = Blocks(w, c_time, n, attend)
 
     def forward(self,
         x: Tensor, # `(B, w, H, W)`
@@ -252,9 +251,10 @@ class Stage(nn.Module):
     ) -> Tensor: # `(B, w, H, W)`
         "The picture after this size and all smaller ones."
         x = self.before(x, code)
-        if self.inner is None: return self.after(x, code)
-        back = F.interpolate(self.inner(self.down(x), code), size=x.shape[-2:])
-        return self.after(torch.cat([x, self.up(back)], 1), code)
+        if self.inner is not None:
+            back = F.interpolate(self.inner(self.down(x), code), size=x.shape[-2:])
+            x = x + self.up(back)
+        return self.after(x, code)
 
 # %% ../nbs/08_nets.ipynb #96257781
 def check_sizes(
@@ -281,24 +281,27 @@ class UNet(nn.Module):
     @door
     def __init__(self,
         channels: Count = 1, # of the picture
-        widths: Widths = (64, 128), # channels at each size, the full picture first
+        widths: Widths = (64, 128), # channels at each size, the largest first
         blocks: Count = 1, # residual blocks at each size, on the way down and again up
         attention: Places = (), # at which sizes, as indices into `widths`
         out: Count | None = None, # channels of the output, by default `channels`
         classes: Count | None = None, # how many a condition may name, by default none
+        patch: Count = 1, # side of the squares of pixels that are read as one place
     ):
         super().__init__()
-        self.recipe = dict(channels=channels, widths=widths, blocks=blocks,
-                           attention=attention, out=out, classes=classes)
+        self.recipe = dict(channels=channels, widths=widths, blocks=blocks, out=out,
+                           attention=attention, classes=classes, patch=patch)
         if attention and max(attention) >= len(widths):
             raise ValueError(f"attention must hold indices into widths {widths}, got "
                              f"{max(attention)}")
-        self.classes, w = classes, widths[0]
+        self.channels, self.classes, self.patch = channels, classes, patch
+        w, c_out = widths[0], channels if out is None else out
         attend = [i in attention for i in range(len(widths))]
         two = nn.Linear(2*w, 2*w), nn.SiLU(), nn.Linear(2*w, 2*w), nn.SiLU()
-        self.time, self.first = nn.Sequential(*two), nn.Conv2d(channels, w, 3, padding=1)
+        self.time = nn.Sequential(*two)
+        self.first = nn.Conv2d(channels*patch**2, w, 3, padding=1)
         self.stage = Stage(widths, 2*w, blocks, attend)
-        last = zero_init(nn.Conv2d(w, channels if out is None else out, 3, padding=1))
+        last = zero_init(nn.Conv2d(w, c_out*patch**2, 3, padding=1))
         self.last = nn.Sequential(nn.GroupNorm(math.gcd(8, w), w), nn.SiLU(), last)
         self.label = None if classes is None else Label(classes, 2*w)
         self.to(memory_format=torch.channels_last) # convolutions are faster so
@@ -312,7 +315,42 @@ def forward(self:UNet,
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out, H, W)`
     "The prediction (8.2)."
-    if x.ndim != 4 or x.shape[1] != self.first.in_channels:
-        wanted = f"(B, {self.first.in_channels}, H, W)"
+    if x.ndim != 4 or x.shape[1] != self.channels:
+        wanted = f"(B, {self.channels}, H, W)"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
-    return self.last(self.stage(self.first(x), code_of(self, x, t, y)))
+    p, (H, W), code = self.patch, x.shape[2:], code_of(self, x, t, y)
+    h = F.pixel_unshuffle(F.pad(x, (0, -W % p, 0, -H % p)), p)
+    h = self.last(self.stage(self.first(h), code))
+    return F.pixel_shuffle(h, p)[..., :H, :W]
+
+# %% ../nbs/08_nets.ipynb #42096e23
+class Guided(nn.Module):
+    "A model that is asked with its condition and without (8.6)."
+    def __init__(self,
+        model: Any, # callable (x, t), and (x, t, y)
+        guidance: float, # how far to go from the one answer to the other
+    ):
+        super().__init__()
+        self.model, self.guidance = model, guidance
+        self.classes = getattr(model, "classes", None)
+
+    def forward(self,
+        x: Tensor, # `(B, C, ...)`
+        t: Tensor, # `(B,)`
+        y: Tensor | None = None, # the condition of each example, or none
+    ) -> Tensor: # `(B, out, ...)`; what is longer than x, as told
+        "The answer without a condition, and from there `guidance` times the difference."
+        free = self.model(x, t)
+        if y is None or self.guidance == 0: return free
+        told, c = self.model(x, t, y), x.shape[1]
+        blend = torch.lerp(free[:, :c], told[:, :c], self.guidance)
+        return torch.cat([blend, told[:, c:]], 1)
+
+# %% ../nbs/08_nets.ipynb #3ad4c528
+@door
+def guided(
+    model: Model, # callable (x, t), and (x, t, y); such as `run.ema`
+    guidance: between(0), # 0: no condition; 1: the model itself; more: more typical
+) -> Any: # a model (x, t, y)
+    "The model as it would be of q(x) q(y | x)^guidance (8.6; Ho 2022, eq. 6)."
+    return model if guidance == 1 else Guided(model, guidance)

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .checks import (Count, Model, Seed, Shape, Share, State, Visit, check_choice,
-                           check_count, door, shown)
+from .checks import (Count, Model, Seed, Shape, Share, State, Visit, between,
+                           check_choice, check_count, door, shown)
 from .core import Diffusion, Network, Smooth, check_condition, draw, rng
+from .nets import guided
 from .schedule import Schedule
 from .show import show_points, tile
 
@@ -211,6 +212,7 @@ def sample_run(
     run, # from `fit` or `load_run`, trained on a diffusion
     n: Count, # how many
     y: Tensor | int | None = None, # the condition of each `(n, ...)`, or a label for all
+    guidance: between(0) = 1., # how much y counts: 0 not, 1 as in the data, 2 twice
     method: Any = "ddpm", # a key of `samplers`, or a sampler
     steps: Any = None, # strides, for samplers that take any; default: the sampler's own
     seed: Seed | None = None, # default: from PyTorch's global stream
@@ -223,6 +225,8 @@ def sample_run(
         raise ValueError("run must be one that was trained on a diffusion, got another")
     if "xT" in options:
         raise ValueError("xT must go to sample(d, model, xT=xT), and was given to a run")
+    if y is None and guidance != 1:
+        raise ValueError(f"guidance must be 1 where no y is given, got {guidance}")
     options |= {} if steps is None else {"steps": steps}
     sampler, made = sampler_of(method, options), []
     seed = int(torch.randint(2**31, ())) if seed is None else seed
@@ -230,11 +234,12 @@ def sample_run(
     label = isinstance(y, Integral) or isinstance(y, Tensor) and y.ndim == 0
     y = torch.full((n,), int(y), device=run.device) if label else y
     check_condition(run.ema, y, n)
+    net = guided(run.ema, guidance)
     bar = tqdm(delay=3, disable=not progress, unit=" strides")
     for i in range(0, n, batch):
         shape = min(batch, n-i), *run.shape
         given = options if y is None else {**options, "y": y[i:i+batch]}
-        for _, x in sampler(d, run.ema, shape, generator, **given): bar.update()
+        for _, x in sampler(d, net, shape, generator, **given): bar.update()
         made.append(x)
     bar.close()
     return d.states(torch.cat(made), "the model's output")

@@ -402,18 +402,21 @@ THERE = {
     "nets.MLP": lambda e: e.net(classes=3),
     "nets.MLP.forward": lambda e: [e.net()(e.x, t) for t in e.times()[:2]] + [e.net(classes=T+2)(e.x, e.t, y)
                                                                             for y in (None, *e.times()[:2])],
-    "nets.ResBlock": lambda e: nets.ResBlock(8, 16, 4).to(e.device),
-    "nets.ResBlock.forward": lambda e: nets.ResBlock(1, 8, 2).to(e.device)(core.to_real(e.bytes[:8]), e.x),
+    "nets.ResBlock": lambda e: nets.ResBlock(16, 4).to(e.device),
+    "nets.ResBlock.forward": lambda e: nets.ResBlock(1, 2).to(e.device)(core.to_real(e.bytes[:8]), e.x),
     "nets.Attention": lambda e: nets.Attention(8).to(e.device),
     "nets.Attention.forward": lambda e: nets.Attention(8).to(e.device)(torch.ones(8, 8, 2, 2, device=e.device), e.x),
-    "nets.Blocks": lambda e: nets.Blocks(8, 8, 2, 2, True).to(e.device),
-    "nets.Blocks.forward": lambda e: nets.Blocks(1, 8, 2, 1, True).to(e.device)(core.to_real(e.bytes[:8]), e.x),
+    "nets.Blocks": lambda e: nets.Blocks(8, 2, 2, True).to(e.device),
+    "nets.Blocks.forward": lambda e: nets.Blocks(8, 2, 1, True).to(e.device)(torch.ones(8, 8, 2, 2, device=e.device), e.x),
     "nets.Stage": lambda e: nets.Stage([8, 8], 2, 1, [False, True]).to(e.device),
     "nets.Stage.forward": lambda e: nets.Stage([8, 8], 2, 1, [False, True]).to(e.device)(
         torch.ones(8, 8, 5, 5, device=e.device), e.x),
     "nets.UNet": lambda e: e.unet(classes=3),
     "nets.UNet.forward": lambda e: [e.unet()(core.to_real(e.bytes[:8]), t) for t in e.times()[:2]]
-                                   + [e.unet(classes=T+2)(core.to_real(e.bytes[:8]), e.t, e.t)],
+                                   + [e.unet(classes=T+2, patch=2)(core.to_real(e.bytes[:8]), e.t, y) for y in (e.t, e.t - 2)],
+    "nets.Guided": lambda e: nets.Guided(e.net(classes=3), 2.),
+    "nets.Guided.forward": lambda e: [nets.Guided(e.net(classes=T+2), 2.)(e.x, e.t, y) for y in (None, e.t)],
+    "nets.guided": lambda e: [nets.guided(e.net(classes=T+2), g)(e.x, e.t, e.t) for g in (0., 1., 3.)],
 
     "training.draw_times": lambda e: training.draw_times(5, training.time_chances(e.s).float().cumsum(0).to(e.device), e.g),
     "training.diffusion_loss": lambda e: [
@@ -461,6 +464,7 @@ THERE = {
         sampling.sample(e.run(), 5), sampling.sample(e.d(), e.closure, (4, 2), generator=e.g),
         sampling.sample(e.d(), e.net(classes=3), (4, 2), y=torch.zeros(4, dtype=torch.long)),
         sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1),
+        sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1, guidance=2.),
         sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4,
                         y=torch.tensor([0, 1, 2, 0]), batch=3),
         sampling.sample(training.fit(e.b(), e.net(6), e.bits.cpu(), **e.few), 4)],

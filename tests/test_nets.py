@@ -140,8 +140,8 @@ MISTAKES = {
     "class true": (lambda: told(x, t, t == 1), TypeError, r"y must hold whole numbers in 0..3, got torch.bool"),
     "classes too few": (lambda: told(x, t, t[:2].long()), ValueError, r"y must have shape \(3,\), got \(2,\)"),
     "classes one-hot": (lambda: told(x, t, torch.eye(3).long()), ValueError, r"y must have shape \(3,\), got \(3, 3\)"),
-    "class past the end": (lambda: told(x, t, torch.tensor([0, 4, 1])), ValueError, r"y must lie in 0..3, got values from 0 to 4"),
-    "class below 0": (lambda: told(x, t, torch.tensor([0, -1, 1])), ValueError, r"y must lie in 0..3, got values from -1 to 1"),
+    "class past the end": (lambda: told(x, t, torch.tensor([0, 4, 1])), ValueError, "y must lie in 0..3, or be -1 for none, got values from 0 to 4"),
+    "class below 0": (lambda: told(x, t, torch.tensor([0, -2, 1])), ValueError, "y must lie in 0..3, or be -1 for none, got values from -2 to 1"),
 }
 
 
