@@ -124,10 +124,11 @@ def linked(text, here):
 # One page ---------------------------------------------------------------------------------
 
 
-def folded(source):
-    "Code that is folded under its first comment."
+def folded(source, named=""):
+    "Code that is folded under its first comment, or under the first line of its cell, such as `#| Door of the weights`."
     options, title, rest = re.fullmatch(r"((?:#\|[^\n]*\n)*)(?:# *([^\n]*)\n)?(.*)", source, re.S).groups()
-    return f"#| code-fold: true\n#| code-summary: {json.dumps(title or 'Code')}\n{options}{rest}"
+    line = re.match(r"#\| ([A-Z].*)", named)
+    return f"#| code-fold: true\n#| code-summary: {json.dumps(title or (line[1] if line else 'Code'))}\n{options}{rest}"
 
 
 def named(source, module, seen):
@@ -171,7 +172,7 @@ def player(text, alt):
     text = re.sub(r'<link rel="stylesheet"\s+href="[^"]*font-awesome[^"]*">', "", text)
     text = re.sub(r'"fa fa-([\w -]+)"', lambda m: f'"bi bi-{ICONS[m[1]]}"', text)
     text = text.replace('class="anim-slider"', 'class="anim-slider" aria-label="frame"')
-    return text.replace('<img id="_anim', f'<img alt="{alt}" id="_anim') if alt else text
+    return text.replace(' id="_anim_img', f' alt="{alt}" id="_anim_img', 1) if alt else text
 
 
 class Page(Processor):
@@ -189,7 +190,7 @@ class Page(Processor):
         if cell.cell_type == "code":
             if "Imports" in cell.directives_: return
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
-            if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source)
+            if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source, self.sources[cell.id])
             for output, alt in zip(cell.outputs, told(cell, self.sources[cell.id])): self.draw(output, html.escape(alt))
         self.cells.append(cell)
 
