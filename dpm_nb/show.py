@@ -126,7 +126,8 @@ def animate(
         film = FuncAnimation(fig, one, frames=frames, interval=interval, init_func=list)
         page = film.to_jshtml()
     plt.close(fig)
-    return HTML(page)
+    first = page.split('frames[0] = "')[1].split('"')[0].replace("\\\n", "")
+    return HTML(page.replace("<img ", f'<img src="{first}" ', 1))
 
 # %% ../nbs/91_show.ipynb #846e79fe
 def of_lab(

@@ -57,7 +57,7 @@ def test_film_has_the_size_that_was_asked_for():
         with matplotlib.rc_context({"savefig.dpi": own}):
             film = animate(lambda k, fig: fig.subplots(), [1, 2, 3], size=(2, 1), dpi=40)
             assert matplotlib.rcParams["savefig.dpi"] == own
-        frames = re.findall(r"data:image/png;base64,([\w/+=\\\n]+)", film.data)
+        frames = re.findall(r"frames\[\d\] = \"data:image/png;base64,([\w/+=\\\n]+)", film.data)
         heads = [base64.b64decode(png.replace("\\\n", "")[:40])[16:24] for png in frames]
         assert [(int.from_bytes(h[:4], "big"), int.from_bytes(h[4:], "big")) for h in heads] == 3*[(80, 40)]
 
