@@ -198,7 +198,7 @@ def plot_budget(
 ): # the figure
     "L_0, L_1, ..., L_T in bits/dim, and their sum from the data on (6.8)."
     import matplotlib.pyplot as plt
-    fig = fig or plt.figure(figsize=(7, 2.8), layout="constrained")
+    fig = fig or plt.figure(figsize=(7, 3.2), layout="constrained")
     each, total = fig.subplots(1, 2)
     for i, (name, b) in enumerate(bounds.items()):
         budget = b.budget.cpu()
@@ -210,5 +210,5 @@ def plot_budget(
         total.semilogx(t, budget.cumsum(0), label=label, **look)
     each.set(xlabel="t", ylabel="bits/dim", title="each step ($L_0$: dot)")
     total.set(xlabel="t", title="from the data to t")
-    total.legend(title="sum, bits/dim")
+    fig.legend(title="sum, bits/dim", loc="outside lower center", ncols=3)
     return fig
