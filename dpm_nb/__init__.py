@@ -12,8 +12,9 @@ _HOME = {
     "Schedule": "schedule", "linear": "schedule", "cosine": "schedule",
     "GaussianDiffusion": "gaussian", "BinomialDiffusion": "binomial",
     "vlb": "bound", "vlb_estimate": "estimate", "log_likelihood": "likelihood",
-    "MLP": "nets", "UNet": "nets", "train": "training", "fit": "training",
-    "load_run": "training", "sample": "sampling", "ddpm": "sampling", "ddim": "sampling",
+    "MLP": "nets", "UNet": "nets", "train": "training", "fit": "engine",
+    "save_run": "keep", "load_run": "keep", "sample": "sampling",
+    "ddpm": "sampling", "ddim": "sampling",
     "digits": "data", "swiss_roll": "data", "heartbeat": "data",
     "show_images": "show", "show_points": "show",
 }
