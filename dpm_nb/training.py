@@ -55,7 +55,7 @@ def diffusion_loss(
         return d.loss(net, x0, t, generator=generator, weight=weight)
     return objective
 
-# %% ../nbs/09_training.ipynb #dc3a39ae
+# %% ../nbs/09_training.ipynb #0d9dd673
 def without_some(
     model: Any, # the network; its `classes`, if it has any, are 0..K-1
     y: Tensor, # the condition of each example `(B, ...)`
@@ -132,7 +132,7 @@ def check_batch(
              "N(0, I): shift and scale them to about mean 0 and spread 1 "
              "(pictures: bytes, or reals in [-1, 1])")
 
-# %% ../nbs/09_training.ipynb #94dcd899
+# %% ../nbs/09_training.ipynb #01bab171
 def check_first(
     run: Run, # that is to learn from it
     d: Any, # a diffusion, or an objective
@@ -157,7 +157,7 @@ def learning_rate(
     rest = (part - rise)/(1 - rise)
     return 1 - rest if fall == "straight" else 0.5*(1 + math.cos(math.pi*rest))
 
-# %% ../nbs/09_training.ipynb #6864f631
+# %% ../nbs/09_training.ipynb #2edf70bc
 class Part:
     "A network that is asked for some rows of a batch; of the others it says 0 (9.x-parts)."
     def __init__(self,
@@ -180,7 +180,7 @@ class Part:
             return whole
         return tree_map(back, self.model(*tree_map(own, args)))
 
-# %% ../nbs/09_training.ipynb #9eb65bbc
+# %% ../nbs/09_training.ipynb #d44bfda8
 def backward(
     run: Run, # whose weights get the gradient
     objective, # function (model, batch, generator) -> `(B,)`
@@ -226,7 +226,7 @@ def descend(
     run.step += 1
     return run
 
-# %% ../nbs/09_training.ipynb #b0bdc1e1
+# %% ../nbs/09_training.ipynb #bb322ac7
 def check_plan(
     plan: dict, # of a call
     old: dict, # of the run that it is to finish
