@@ -6,7 +6,7 @@
 __all__ = ['least_loss', 'writer', 'Watch', 'Stop', 'to_the_end', 'Team', 'team_of', 'memory_is_full', 'smaller', 'plan_of',
            'fit']
 
-# %% ../nbs/09b_engine.ipynb #c067c7ad
+# %% ../nbs/09b_engine.ipynb #a9e1c268
 import copy
 import inspect
 import math
@@ -33,7 +33,7 @@ from .keep import (Keeper, check_loss, load_run, newest, plain, put_streams,
                          resumed, save_run, streams)
 from .training import Run, diffusion_loss, plot_losses, train
 
-# %% ../nbs/09b_engine.ipynb #dd77a9e8
+# %% ../nbs/09b_engine.ipynb #c5a34ea9
 @door
 @torch.no_grad()
 def least_loss(
@@ -44,11 +44,11 @@ def least_loss(
     uniform: Share = 0.1, # of the times, as in training
     generator: torch.Generator | None = None, # default: one of its own
 ) -> float: # for `floor`
-    "The loss that no network can pass on average, by asking a perfect one (9b.x-least)."
+    "The loss that no network can pass on average, by asking a perfect one (9b.1)."
     task, g = diffusion_loss(d, weight, uniform), generator or rng(0, x0.device)
     return task(perfect, d.states(x0), g).mean().item()
 
-# %% ../nbs/09b_engine.ipynb #fdcc2977
+# %% ../nbs/09b_engine.ipynb #25db6cb2
 def writer(
     log: str | Path | None, # a folder
 ): # TensorBoard's own writer, or None
@@ -75,7 +75,8 @@ class Watch:
         from IPython import get_ipython
         self.bar = tqdm(total=steps, disable=not progress, mininterval=1)
         self.next, self.screens, self.told = time.monotonic() + 1, {}, None
-        self.plot = hasattr(get_ipython(), "kernel") if plot is None else plot
+        self.notebook = hasattr(get_ipython(), "kernel")
+        self.plot = self.notebook if plot is None else plot
         self.watch, self.held, self.floor, self.log = watch, held, floor, writer(log)
 
     def __call__(self,
@@ -98,7 +99,7 @@ class Watch:
         self.bar.close()
         if self.log: self.log.close()
 
-# %% ../nbs/09b_engine.ipynb #7034b5a9
+# %% ../nbs/09b_engine.ipynb #c801eae9
 @patch
 def look(self:Watch,
     run: Run, # with at least one step
@@ -116,7 +117,7 @@ def look(self:Watch,
     self.log.flush()
     self.told = run.step
 
-# %% ../nbs/09b_engine.ipynb #9a8abbc1
+# %% ../nbs/09b_engine.ipynb #8e915782
 @patch
 def measure(self:Watch,
     run: Run, # with at least one step
@@ -129,22 +130,22 @@ def measure(self:Watch,
     e = vlb_estimate(run.d, run.ema, x, y, passes, how, rng(0, run.device))
     return {"bits/dim": e.mean, "±": e.stderr}
 
-# %% ../nbs/09b_engine.ipynb #24dfe964
+# %% ../nbs/09b_engine.ipynb #0fbed968
 @patch
 def show(self:Watch,
     name: str, # of the place
     thing: Any, # axes, a figure, or whatever a notebook can show; None: nothing
 ):
-    "Show a thing in the place where its like was shown before."
+    "In a notebook, show a thing in the place where its like was shown before."
     import matplotlib.pyplot as plt
     from IPython.display import display
     thing = getattr(thing, "figure", thing)
     if thing is None: return
     if name in self.screens: self.screens[name].update(thing)
-    else: self.screens[name] = display(thing, display_id=True)
+    elif self.notebook: self.screens[name] = display(thing, display_id=True)
     if isinstance(thing, plt.Figure): plt.close(thing)
 
-# %% ../nbs/09b_engine.ipynb #d619e11a
+# %% ../nbs/09b_engine.ipynb #0cff5ee1
 class Stop:
     "Ctrl-C, or the stop button, heard when a step has ended; a second one at once."
     def __init__(self,
@@ -168,7 +169,7 @@ class Stop:
     def __exit__(self, *error):
         if self.old is not None: signal.signal(signal.SIGINT, self.old)
 
-# %% ../nbs/09b_engine.ipynb #f3c80c49
+# %% ../nbs/09b_engine.ipynb #1e50065b
 def to_the_end(
     loop, # from `train`
     run: Run | None, # where it stands, if a step was ever taken
@@ -190,9 +191,9 @@ def to_the_end(
     if stop.asked: print(f"stopped after {run.step} steps: the run keeps what was learned")
     return run
 
-# %% ../nbs/09b_engine.ipynb #aa4f56ff
+# %% ../nbs/09b_engine.ipynb #2b5cdca1
 class Team:
-    "Processes that share each batch, through Accelerate (9.x-parts)."
+    "Processes that share each batch, through Accelerate (9.3)."
     def __init__(self,
         accelerator: Any, # an `accelerate.Accelerator`
     ):
@@ -227,7 +228,7 @@ class Team:
             v.copy_(total.view_as(v))
         return first[0]
 
-# %% ../nbs/09b_engine.ipynb #e94c8777
+# %% ../nbs/09b_engine.ipynb #6605d8db
 def team_of(
     accelerator: Any = None, # an `accelerate.Accelerator`; default: if a launcher began us
     device: Any = None, # what the caller asked for
@@ -238,7 +239,7 @@ def team_of(
         accelerator = Accelerator(cpu=torch.device(device or "cuda").type == "cpu")
     return Team(accelerator) if getattr(accelerator, "num_processes", 1) > 1 else None
 
-# %% ../nbs/09b_engine.ipynb #7f9c93c5
+# %% ../nbs/09b_engine.ipynb #4b14f0cd
 def memory_is_full(
     e: RuntimeError, # that a step ended with
 ) -> bool: # always True
@@ -248,7 +249,7 @@ def memory_is_full(
     traceback.clear_frames(e.__traceback__)             # they hold what filled it
     return True
 
-# %% ../nbs/09b_engine.ipynb #175555bf
+# %% ../nbs/09b_engine.ipynb #8a8ce68c
 def smaller(
     plan: dict, # of the run whose batch does not fit
     d: Any, # what `train` was given: a diffusion or an objective,
@@ -271,7 +272,7 @@ def smaller(
                     "for the same steps")
     return f"{said}, and neither does 1: take a smaller network"
 
-# %% ../nbs/09b_engine.ipynb #36941d31
+# %% ../nbs/09b_engine.ipynb #33f1c96b
 def plan_of(
     *args, # as for `train`
     **kwargs, # likewise

@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'HOMES', 'streams', 'put_streams', 'described', 'remade', 'plain', 'state_of', 'put_back', 'write', 'read',
            'newest', 'save_run', 'load_run', 'check_loss', 'Keeper', 'alike', 'resumed']
 
-# %% ../nbs/09a_keep.ipynb #444ac359
+# %% ../nbs/09a_keep.ipynb #2b8671b7
 import math
 import os
 import random
@@ -25,7 +25,7 @@ from .core import Diffusion
 from .schedule import Schedule
 from .training import Run, check_plan
 
-# %% ../nbs/09a_keep.ipynb #9d566ba4
+# %% ../nbs/09a_keep.ipynb #1ac9ea2f
 def streams() -> dict: # plain values and tensors
     "Where the random streams of this process stand: PyTorch's, NumPy's, Python's."
     name, keys, *rest = np.random.get_state()
@@ -34,7 +34,7 @@ def streams() -> dict: # plain values and tensors
             "numpy": (name, keys.tolist(), *rest),
             "cuda": torch.cuda.get_rng_state_all() if cuda else []}
 
-# %% ../nbs/09a_keep.ipynb #95690f35
+# %% ../nbs/09a_keep.ipynb #b61ee48d
 def put_streams(
     state: dict, # from `streams`
 ) -> None:
@@ -78,18 +78,18 @@ def plain(
     "A network without the wrapper of `torch.compile`."
     return getattr(model, "_orig_mod", model)
 
-# %% ../nbs/09a_keep.ipynb #2353067c
+# %% ../nbs/09a_keep.ipynb #e51b5689
 def state_of(
     run: Run, # between two steps
 ) -> dict: # plain values and tensors
-    "All that the next step reads (9a.x-state), and what the run is."
+    "All that the next step reads (9a.1), and what the run is."
     return {k: getattr(run, k) for k in ("step", "begun", "plan", "shape")} | {
         "model": plain(run.model).state_dict(), "ema": plain(run.ema).state_dict(),
         "optimizer": run.optimizer.state_dict(), "generator": run.generator.get_state(),
         "streams": streams(), "history": run.history[:run.step].clone(),
         "d": described(run.d), "net": described(plain(run.model)), "format": FORMAT}
 
-# %% ../nbs/09a_keep.ipynb #fde71874
+# %% ../nbs/09a_keep.ipynb #ce7a1531
 def put_back(
     run: Run, # changed in place
     state: dict, # from `state_of`
@@ -108,7 +108,7 @@ def put_back(
         run.generator.set_state(state["generator"])
     return run
 
-# %% ../nbs/09a_keep.ipynb #baa6f728
+# %% ../nbs/09a_keep.ipynb #2295d03f
 def write(
     state: dict, # plain values and tensors
     path: str | Path, # of the file
@@ -126,7 +126,7 @@ def write(
     os.fsync(folder)
     os.close(folder)
 
-# %% ../nbs/09a_keep.ipynb #70fe13d8
+# %% ../nbs/09a_keep.ipynb #3e892327
 def read(
     path: str | Path, # of a file
 ) -> dict: # as from `state_of`
@@ -144,7 +144,7 @@ def read(
                          f"of format {state['format']}, which a newer version wrote")
     return state
 
-# %% ../nbs/09a_keep.ipynb #3e93c2ac
+# %% ../nbs/09a_keep.ipynb #ee45f090
 def newest(
     folder: str | Path, # where `fit` keeps checkpoints
 ) -> dict | None: # as from `state_of`; None where there is none yet
@@ -158,7 +158,7 @@ def newest(
         raise ValueError(f"path must hold a checkpoint that can be read, got {folder}, "
                          f"where none of {len(files)} can")
 
-# %% ../nbs/09a_keep.ipynb #9cf2bc30
+# %% ../nbs/09a_keep.ipynb #c0a80343
 @door
 def save_run(
     run: Run, # between two steps
@@ -188,7 +188,7 @@ def load_run(
     run.d = d if d is not None or state["d"] is None else remade(state["d"])
     return run
 
-# %% ../nbs/09a_keep.ipynb #69005179
+# %% ../nbs/09a_keep.ipynb #fea0d96e
 def check_loss(
     run: Run, # with at least one step
 ) -> float: # its last loss
@@ -198,7 +198,7 @@ def check_loss(
     raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: "
                      "lower lr or check the data")
 
-# %% ../nbs/09a_keep.ipynb #19ea79ea
+# %% ../nbs/09a_keep.ipynb #7f2ff29d
 class Keeper:
     "Writes a run to a folder every so many steps or minutes, and keeps the last few."
     def __init__(self,
@@ -228,7 +228,7 @@ class Keeper:
 
     def close(self): "Nothing is left open."
 
-# %% ../nbs/09a_keep.ipynb #fd16c65f
+# %% ../nbs/09a_keep.ipynb #7b3e9b57
 def alike(
     one: Any, # plain values and tensors
     two: Any, # likewise
@@ -239,7 +239,7 @@ def alike(
     if isinstance(one, Tensor) and isinstance(two, Tensor): return torch.equal(one, two)
     return type(one) is type(two) and one == two
 
-# %% ../nbs/09a_keep.ipynb #7e470487
+# %% ../nbs/09a_keep.ipynb #2ec88684
 def resumed(
     path: str | Path, # a folder of checkpoints
     state: dict | None, # its last one

@@ -55,7 +55,7 @@ def diffusion_loss(
         return d.loss(net, x0, t, generator=generator, weight=weight)
     return objective
 
-# %% ../nbs/09_training.ipynb #0d9dd673
+# %% ../nbs/09_training.ipynb #b11e5b5a
 def without_some(
     model: Any, # the network; its `classes`, if it has any, are 0..K-1
     y: Tensor, # the condition of each example `(B, ...)`
@@ -76,7 +76,7 @@ def ema_update(
     decay: float, # the final mu
     step: int, # steps done so far, from 0
 ):
-    "Move an average of weights towards a model's (9.5)."
+    "Move an average of weights towards a model's (9.2)."
     mu = min(decay, (1+step)/(10+step))
     now = [w.to(a) for a, w in zip(average, model)]         # in the average's precision
     torch._foreach_lerp_(average, now, 1-mu)
@@ -132,7 +132,7 @@ def check_batch(
              "N(0, I): shift and scale them to about mean 0 and spread 1 "
              "(pictures: bytes, or reals in [-1, 1])")
 
-# %% ../nbs/09_training.ipynb #01bab171
+# %% ../nbs/09_training.ipynb #c24eadd9
 def check_first(
     run: Run, # that is to learn from it
     d: Any, # a diffusion, or an objective
@@ -157,9 +157,9 @@ def learning_rate(
     rest = (part - rise)/(1 - rise)
     return 1 - rest if fall == "straight" else 0.5*(1 + math.cos(math.pi*rest))
 
-# %% ../nbs/09_training.ipynb #2edf70bc
+# %% ../nbs/09_training.ipynb #f07e82db
 class Part:
-    "A network that is asked for some rows of a batch; of the others it says 0 (9.x-parts)."
+    "A network that is asked for some rows of a batch; of the others it says 0 (9.3)."
     def __init__(self,
         model: nn.Module, # the whole network
         rows: slice, # which
@@ -180,14 +180,14 @@ class Part:
             return whole
         return tree_map(back, self.model(*tree_map(own, args)))
 
-# %% ../nbs/09_training.ipynb #d44bfda8
+# %% ../nbs/09_training.ipynb #9ce21ded
 def backward(
     run: Run, # whose weights get the gradient
     objective, # function (model, batch, generator) -> `(B,)`
     batch: Any, # of data, on the run's device
     plan: dict, # `accumulate`: parts; `precision`: "bf16", or None for the network's own
 ) -> Tensor: # the mean loss `()`
-    "A batch's loss and its gradient, summed over parts of its rows (9.x-parts)."
+    "A batch's loss and its gradient, summed over parts of its rows (9.3)."
     n, g, total = len(pair_of(batch)[0]), run.generator, 0.
     rank, ranks = (0, 1) if run.team is None else (run.team.rank, run.team.ranks)
     parts, before = plan["accumulate"]*ranks, g.get_state()
@@ -226,7 +226,7 @@ def descend(
     run.step += 1
     return run
 
-# %% ../nbs/09_training.ipynb #bb322ac7
+# %% ../nbs/09_training.ipynb #3b6ed68d
 def check_plan(
     plan: dict, # of a call
     old: dict, # of the run that it is to finish
@@ -328,7 +328,7 @@ def time_chances(
     centre: float = 2.4, # c, the log SNR that is drawn most
     width: float = 2.4, # s, the bell's standard deviation, in log SNR
 ) -> Tensor: # `(T,)`, with sum 1, float64 on the schedule's device
-    "How often each time 1..T is drawn: a share evenly, the rest by SNR (9.4)."
+    "How often each time 1..T is drawn: a share evenly, the rest by SNR (9.6)."
     edges = (schedule.log_snr[1:-1] + schedule.log_snr[2:])/2
     below = torch.special.ndtr((edges - centre)/width)
     below = nn.functional.pad(nn.functional.pad(below, (1, 0), value=1.), (0, 1))

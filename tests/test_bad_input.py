@@ -13,14 +13,16 @@ from dpm_nb.bound import path_bound, to_bits, vlb
 from dpm_nb.chain import GridDensity, on_grid
 from dpm_nb.core import rng
 from dpm_nb.data import gaussian, ring, two_bumps
+from dpm_nb.engine import fit
 from dpm_nb.estimate import vlb_estimate
 from dpm_nb.gaussian import GaussianDiffusion
+from dpm_nb.keep import load_run, save_run
 from dpm_nb.likelihood import dequantise, flow, log_likelihood, log_likelihood_estimate
 from dpm_nb.nets import MLP, UNet, time_embedding
 from dpm_nb.oracle import Oracle, distance
 from dpm_nb.sampling import ddim, ddpm, sample, timesteps
 from dpm_nb.schedule import Schedule, cosine, inverse_time, linear, make_schedule, sigmoid
-from dpm_nb.training import fit, load_run, train
+from dpm_nb.training import train
 
 nan, inf = float("nan"), float("inf")
 d = GaussianDiffusion(linear(10))
@@ -338,7 +340,7 @@ def test_a_time_is_taken_in_1_to_T_and_nowhere_else(t):
 
 def test_a_file_of_another_network_is_refused_and_the_model_says_so(tmp_path):
     run = fit(d, MLP(2), x, **quiet)
-    run.save(tmp_path/"run.pt")
+    save_run(run, tmp_path/"run.pt")
     with pytest.raises(ValueError, match="model must have the layers of the run"): load_run(tmp_path/"run.pt", MLP(3), device="cpu")
     with pytest.raises(FileNotFoundError): load_run(tmp_path/"none.pt", device="cpu")
 

@@ -13,10 +13,11 @@ from dpm_nb import sampling, training
 from dpm_nb.binomial import BinomialDiffusion, Bits, bit_oracle
 from dpm_nb.core import Diffusion, rng
 from dpm_nb.data import heartbeat, heartbeats
+from dpm_nb.engine import fit
 from dpm_nb.nets import MLP, UNet
 from dpm_nb.sampling import ddim, ddpm, record, sample
 from dpm_nb.schedule import cosine, inverse_time, linear
-from dpm_nb.training import diffusion_loss, fit, train
+from dpm_nb.training import diffusion_loss, train
 
 quiet = dict(progress=False, plot=False, device="cpu")
 

@@ -20,10 +20,11 @@ from dpm_nb.binomial import BinomialDiffusion
 from dpm_nb.checks import (INSIDE, BitState, Count, Like, Model, Noise, Number, Positive, Range, Real, Seed, Shape, Share, State,
                            Time, UnitNoise, at_least, between, check_of, door, warn)
 from dpm_nb.core import Diffusion, rng
+from dpm_nb.engine import fit
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.nets import MLP
 from dpm_nb.schedule import Schedule, linear
-from dpm_nb.training import fit, train
+from dpm_nb.training import train
 
 nan = float("nan")
 d, flips = GaussianDiffusion(linear(10)), BinomialDiffusion(linear(10))

@@ -33,7 +33,7 @@ FLOORS = [ # from the ground; a module imports from its own floor and from those
     {"checks"},
     {"core", "schedule", "nets"},
     {"show", "data", "gaussian", "binomial", "bound"},
-    {"estimate", "oracle", "chain", "training", "sampling", "likelihood", "metrics"},
+    {"estimate", "oracle", "chain", "training", "keep", "sampling", "likelihood", "metrics"},
     {"engine", "solvers", "guidance", "features", "families", "checkpoints"},
     {"cli"},
 ]

@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dpm_nb import sampling
 from dpm_nb.binomial import BinomialDiffusion
 from dpm_nb.core import rng
+from dpm_nb.engine import fit
 from dpm_nb.gaussian import VIEWS, GaussianDiffusion
 from dpm_nb.nets import MLP
 from dpm_nb.sampling import ddim, ddpm, record, sample, timesteps, walk
 from dpm_nb.schedule import Schedule, cosine, linear
-from dpm_nb.training import fit
 
 
 class Operations(TorchDispatchMode):

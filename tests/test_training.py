@@ -1,4 +1,4 @@
-"Training beyond the chapter: subclasses, precisions, times, conditions, files, streams, and what is said of the data."
+"Training beyond the chapter: subclasses, precisions, times, conditions, streams, and what is said of the data."
 import copy
 import math
 import re
@@ -18,12 +18,13 @@ from dpm_nb.binomial import BinomialDiffusion
 from dpm_nb.bound import vlb
 from dpm_nb.core import rng
 from dpm_nb.data import digits, heartbeat, swiss_roll
+from dpm_nb.engine import fit
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.likelihood import flow, log_likelihood
 from dpm_nb.nets import MLP, UNet
 from dpm_nb.sampling import sample
 from dpm_nb.schedule import cosine, linear
-from dpm_nb.training import diffusion_loss, draw_times, fit, load_run, train
+from dpm_nb.training import diffusion_loss, draw_times, train
 
 d, flips = GaussianDiffusion(linear(100)), BinomialDiffusion(linear(100))
 noise = torch.randn(500, 2, generator=rng(0))
@@ -133,7 +134,8 @@ def test_a_network_trains_in_its_own_precision(own, given):
             return super().loss(model, x0, t, **options)
     run = fit(Asked(linear(100)), model, noise.to(given), steps=3, **quiet)
     assert asked == [own]*3 and run.losses.isfinite().all()
-    assert all(p.dtype == own for p in run.ema.parameters())
+    wide = torch.promote_types(own, torch.float32)                  # averages in bf16 would stand still
+    assert all(p.dtype == wide for p in run.ema.parameters())
     made = sample(d, run.ema, (4, 2), "ddim", steps=5, generator=rng(0))
     assert made.dtype == (torch.float64 if own == torch.float64 else torch.float32)
     assert sample(run, 4, seed=0).dtype == made.dtype
@@ -166,7 +168,7 @@ def test_a_condition_travels_with_its_row(form):
     class Clear(GaussianDiffusion):                                 # no noise, so that the row can be seen
         def loss(self, model, x0, t, eps=None, generator=None, weight="simple"):
             return super().loss(model, x0, t.clamp(max=1), torch.zeros_like(x0), None, weight)
-    run = fit(Clear(linear(100)), Listens(2, 16, classes=3), FORMS[form](x, labels), steps=3, batch=64, **quiet)
+    run = fit(Clear(linear(100)), Listens(2, 16, classes=3), FORMS[form](x, labels), steps=3, batch=64, drop=0, **quiet)
     assert len(seen) == 3 and run.shape == (2,)
     for x, y in seen:
         assert y.shape == (64,) and y.unique().numel() == 3
@@ -339,93 +341,3 @@ def test_bits_are_bits():
                  lambda n, generator: torch.full((n, 2), -1.), lambda n, generator: torch.ones(n, 2).byte()):
         with pytest.raises((TypeError, ValueError), match="data must hold"): fit(flips, net(), data, **loud)
     for data in (bits, bits.double(), bits.double().numpy()): fit(flips, net(), data, **loud)
-
-
-# files
-
-class Own(nn.Module):
-    def __init__(self, width=4):
-        super().__init__()
-        self.a, self.b = nn.Linear(2, width), nn.Linear(width, 2)
-    def forward(self, x, t): return self.b(self.a(x).relu())
-
-
-@pytest.mark.parametrize("wrong", [lambda: net(3, 16), lambda: net(2, 32), lambda: net(2, 16, depth=2), lambda: net(2, 16, classes=2), Own])
-def test_a_wrong_network_stays_as_it_was(wrong, tmp_path):
-    fit(d, net(), noise, steps=2, **quiet).save(tmp_path/"run.pt")
-    model = wrong().eval()
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match="model must have the layers of the run in .*run.pt, got another"):
-        load_run(tmp_path/"run.pt", model, device="cpu")
-    assert_close(model.state_dict(), before, **same)
-    assert not model.training
-
-
-@pytest.mark.parametrize("saved", ["plain", "compiled"])
-@pytest.mark.parametrize("read", ["remade", "plain", "compiled"])
-def test_a_compiled_networks_run_and_a_plain_ones_are_one(saved, read, tmp_path):
-    torch._dynamo.reset()
-    made = {"remade": lambda: None, "plain": net, "compiled": lambda: torch.compile(net(seed=9), backend="eager")}
-    run = fit(d, made[saved](), noise, steps=4, **quiet)
-    run.save(tmp_path/"run.pt")
-    back = load_run(tmp_path/"run.pt", made[read](), device="cpu")
-    assert back.step == 4 and back.plan == run.plan and back.shape == (2,) and repr(back.d) == repr(d)
-    assert_close(sample(back, 3, seed=0), sample(run, 3, seed=0))
-    for r in (run, back): fit(d, r, noise, steps=3, **quiet)
-    assert_close(back.losses, run.losses)
-    back.save(tmp_path/"again.pt")
-    assert load_run(tmp_path/"again.pt", device="cpu").step == 7
-
-
-@pytest.mark.parametrize("family, model, data", [
-    (GaussianDiffusion(cosine(30), "v", "posterior", clip=(-1, 1)), lambda: UNet(1, (8, 16), attention=(1,)), digits()[0][:50]),
-    (GaussianDiffusion(linear(30), "u", "learned"), lambda: MLP(2, 17, out=4), noise),
-    (BinomialDiffusion(linear(30), "x0"), lambda: nn.Sequential(), noise), (flips, lambda: MLP(20, 16, classes=5), None)])
-def test_a_file_knows_the_chain_and_the_network(family, model, data, tmp_path):
-    if data is None: data, model = (heartbeat(50, generator=rng(0)), torch.arange(50) % 5), model
-    model = model()
-    if isinstance(model, nn.Sequential):                           # bits by probabilities, and a network of one's own
-        class Sure(MLP):
-            def forward(self, x, t): return super().forward(x, t).sigmoid()
-        model, data = Sure(2, 16), (noise > 0).float()
-    run = fit(family, model, data, steps=2, batch=16, **quiet)
-    run.save(tmp_path/"run.pt")
-    own = None if type(model) in (MLP, UNet) else type(model)(2, 16)
-    back = load_run(tmp_path/"run.pt", own, device="cpu")
-    assert repr(back.d) == repr(family) and getattr(back.model, "recipe", 0) == getattr(model, "recipe", 0)
-    assert_close(back.d.schedule.log_snr, family.schedule.log_snr, **same)
-    assert_close(back.ema.state_dict(), run.ema.state_dict(), **same)
-    assert_close(back.losses, run.losses, **same)
-    assert torch.equal(back.generator.get_state(), run.generator.get_state()) and repr(back) == repr(run)
-
-
-def test_what_a_file_cannot_name_has_to_be_given(tmp_path):
-    fit(Wide(linear(20)), Own(), noise, steps=2, **quiet).save(tmp_path/"run.pt")
-    with pytest.raises(ValueError, match="model must be given"): load_run(tmp_path/"run.pt", device="cpu")
-    back = load_run(tmp_path/"run.pt", Own(), device="cpu")
-    with pytest.raises(ValueError, match="run must be one that was trained on a diffusion"): sample(back, 2)
-    back = load_run(tmp_path/"run.pt", Own(), Wide(linear(20)), "cpu")
-    assert type(back.d) is Wide and sample(back, 2, seed=0).shape == (2, 2)
-    with pytest.raises(ValueError, match="model must have the layers"): load_run(tmp_path/"run.pt", Own(5))
-
-
-def test_a_run_in_float64_comes_back_in_float64(tmp_path):
-    run = fit(d, net().double(), noise, steps=2, **quiet)
-    run.save(tmp_path/"run.pt")
-    back = load_run(tmp_path/"run.pt", device="cpu")
-    assert back.dtype == torch.float64
-    assert_close(back.ema.state_dict(), run.ema.state_dict(), **same)
-
-
-@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], torch.zeros(3), {"model": {}, "ema": {}, "optimizer": {}}])
-def test_files_that_are_no_run_say_so(content, tmp_path):
-    torch.save(content, tmp_path/"other.pt")
-    with pytest.raises(ValueError, match="path must name a file that Run.save wrote, got .*other.pt"): load_run(tmp_path/"other.pt", net())
-
-
-def test_reading_runs_no_code(tmp_path):
-    class Harm:
-        def __reduce__(self): return exec, ("raise SystemExit('code ran')",)
-    torch.save({"model": Harm(), "ema": {}, "optimizer": {}, "net": None}, tmp_path/"run.pt")
-    with pytest.raises(Exception) as e: load_run(tmp_path/"run.pt", net())
-    assert "code ran" not in str(e.value)

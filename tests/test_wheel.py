@@ -13,11 +13,11 @@ from conftest import run
 
 PROGRAM = """
 import torch
+from dpm_nb.engine import fit
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.nets import MLP
 from dpm_nb.sampling import sample
 from dpm_nb.schedule import linear
-from dpm_nb.training import fit
 
 d = GaussianDiffusion(linear(100))
 result = fit(d, MLP(2), torch.randn(512, 2)*0.5, steps=50)
