@@ -44,9 +44,9 @@ def diffusion_loss(
 ): # objective (model, batch, generator) -> `(B,)`, with a batch x0 or (x0, y)
     "Algorithm 1 for one batch: draw times and noise, give the loss (9.1)."
     check_choice("weight", weight, choices=d.weights)
-    T, even = d.schedule.T, d.discrete or weight == "bound" or uniform == 1
-    chances = torch.full((T,), 1/T) if even else time_chances(d.schedule, uniform)
-    below = chances.double().cumsum(0).float()
+    s, even = d.schedule, d.discrete or weight == "bound" or uniform == 1
+    alike = torch.full_like(s.beta[1:], 1/s.T)
+    below = (alike if even else time_chances(s, uniform)).float().cumsum(0)
     def objective(model, batch, generator):
         x0, y = pair_of(batch)
         t = draw_times(len(x0), below, generator)
@@ -64,7 +64,8 @@ def without_some(
 ) -> Tensor: # of the same shape
     "Labels, a share of them replaced by -1, no class, where the network has classes."
     own = getattr(model, "module", model)               # of a network in a wrapper
-    if not drop or getattr(own, "classes", None) is None: return y
+    whole = not y.is_floating_point() and y.dtype != torch.bool
+    if not (drop and whole) or getattr(own, "classes", None) is None: return y
     chance = torch.rand(len(y), generator=generator, device=generator.device)
     return y.long().masked_fill((chance < drop).to(y.device), -1)
 

@@ -14,14 +14,14 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
-from dpm_nb import (binomial, bound, chain, core, data, estimate, features, gaussian, likelihood, metrics, nets, oracle,
-                    sampling, schedule, show, training)
+from dpm_nb import (binomial, bound, chain, core, data, engine, estimate, features, gaussian, keep, likelihood, metrics, nets,
+                    oracle, sampling, schedule, show, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
-MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, sampling, likelihood,
-           metrics, features, show)
+MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling,
+           likelihood, metrics, features, show)
 
 
 @pytest.fixture
@@ -159,6 +159,8 @@ def test_nothing_stays_behind():
 # ---------------------------------------------------------------- what the calls are given
 
 T = 10
+PLAN = dict(steps=1, batch=4, lr=1e-3, ema=.9, weight="simple", uniform=.1, drop=.1, clip=1., decay=.01, accumulate=1, precision=None,
+            seed=0)
 SCHEDULE = schedule.linear(T, end=8.)
 
 
@@ -241,7 +243,7 @@ class Env:
 
     def models(self): return self.net(), self.closure
     @cache
-    def run(self): return training.fit(self.d(), self.net(), self.x.cpu(), **self.few)
+    def run(self): return engine.fit(self.d(), self.net(), self.x.cpu(), **self.few)
 
     def oracle(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.mixture)
     def rows(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.x)
@@ -427,19 +429,33 @@ THERE = {
     "training.Run": lambda e: [training.Run(e.net(), device=e.device).model, training.Run(nn.Linear(1, 1), device=e.device).ema],
     "training.Run.loss": lambda e: e.run().loss,
     "training.descend": lambda e: whole(training.descend(training.Run(e.net(), device=e.device), lambda model, x, g: (
-        model(x, e.t) - x).square().mean(1), e.x, 1e-3, .99, e.g)),
+        model(x, e.t) - x).square().mean(1), e.x, 1e-3, PLAN)),
     "training.set_out": lambda e: [(run.generator, run.model, next(source)) for run, _, source in [training.set_out(
-        e.d(), e.net(), e.x.cpu(), dict(steps=1, batch=4, lr=1e-3, ema=.9, weight="simple", uniform=.1, seed=0), e.device)]],
+        e.d(), e.net(), e.x.cpu(), PLAN, e.device)]],
     "training.train": lambda e: [whole(last(training.train(d, net.cpu(), v, 3, 4, device=e.device))) for d, net, v in (
         (e.d(), e.net(), e.x), (e.d(), e.net(), e.x.cpu()), (e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3)),
         (e.b(), e.net(6), e.bits), (e.b(), e.net(6), lambda n, generator: data.heartbeat(n, 6, 3, generator)),
         (e.d("v"), e.unet(), e.bytes.cpu()), (e.d(variance="learned"), e.net(out=4), e.x),
         (e.d(), e.net(), lambda n, generator: data.swiss_roll(n, generator=generator)),
         (lambda model, x, g: (model(x, e.t[:4]) - x).square().mean(1), e.net(), e.x))],
-    "training.fit": lambda e: whole(e.run()),
-    "training.remade": lambda e: training.remade(training.described(e.net())).to(e.device),
-    "training.load_run": lambda e: loaded(e),
-    "training.plain": lambda e: training.plain(e.net()),
+    "training.without_some": lambda e: [training.without_some(net, y, .5, e.g) for net in (e.net(), e.net(classes=3))
+                                        for y in (e.t, e.t.to(torch.uint8))],
+    "training.Part": lambda e: training.Part(e.net(), slice(2, 5), 8).model,
+    "training.Part.__call__": lambda e: training.Part(e.net(), slice(2, 5), 8)(e.x, e.t),
+    "training.backward": lambda e: [training.backward(training.Run(e.net(), device=e.device), lambda model, x, g: (
+        model(x, e.t) - x).square().mean(1), e.x, dict(accumulate=m, precision=None)) for m in (1, 2)],
+
+    "keep.remade": lambda e: keep.remade(keep.described(e.net())).to(e.device),
+    "keep.plain": lambda e: keep.plain(e.net()),
+    "keep.put_back": lambda e: whole(keep.put_back(training.Run(e.net(), device=e.device), keep.state_of(e.run()))),
+    "keep.load_run": lambda e: loaded(e),
+    "keep.resumed": lambda e: whole(keep.resumed("", keep.state_of(e.run()), e.d(), e.net(), e.run().plan, e.device)),
+
+    "engine.to_the_end": lambda e: whole(engine.to_the_end(trained(e, e.d(), e.net(), e.x.cpu()), None, [], engine.Stop())),
+    "engine.Team.tell": lambda e: team(e).tell(e.x),
+    "engine.Team.add": lambda e: team(e).add(e.run(), e.x.sum()),
+    "engine.fit": lambda e: [whole(e.run()), whole(engine.fit(e.d(), e.net(), e.x.cpu(), path=e.path.parent/"run", every=1, held=e.x,
+                                                              watch=lambda run: None, plot=False, **e.few))],
 
     "sampling.start": lambda e: [sampling.start(e.d(), m, (4, 2), g) for m, g in (
         (e.net(), None), (e.net(), e.g), (e.net(), rng()), (e.closure, e.g))] + [
@@ -463,11 +479,11 @@ THERE = {
     "sampling.sample": lambda e: [
         sampling.sample(e.run(), 5), sampling.sample(e.d(), e.closure, (4, 2), generator=e.g),
         sampling.sample(e.d(), e.net(classes=3), (4, 2), y=torch.zeros(4, dtype=torch.long)),
-        sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1),
-        sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1, guidance=2.),
-        sampling.sample(training.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4,
+        sampling.sample(engine.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1),
+        sampling.sample(engine.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4, y=1, guidance=2.),
+        sampling.sample(engine.fit(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3), **e.few), 4,
                         y=torch.tensor([0, 1, 2, 0]), batch=3),
-        sampling.sample(training.fit(e.b(), e.net(6), e.bits.cpu(), **e.few), 4)],
+        sampling.sample(engine.fit(e.b(), e.net(6), e.bits.cpu(), **e.few), 4)],
 
     "likelihood.probe_vectors": lambda e: [likelihood.probe_vectors(e.x, n, e.g) for n in (None, 3)],
     "likelihood.divergence": lambda e: [likelihood.divergence(e.d(), m, e.x, t, e.z[None]) for m in e.models() for t in (3, e.t)],
@@ -572,13 +588,34 @@ PLAIN = {
                                         for m in e.models() for x, how in ((e.x, "continuous"), (core.to_uint8(e.x), "discrete"))]
         + [estimate.vlb_estimate(e.b(), e.bit_closure, e.bits, passes=12, generator=e.g),
            estimate.vlb_estimate(e.d(), e.closure, e.x[:2], passes=12, generator=e.g, decoder="continuous")],
-    "training.Run.save": lambda e: e.run().save(e.path),
+    "training.check_first": lambda e: training.check_first(training.Run(e.net(), device=e.device), e.d(), e.x),
+    "training.check_plan": lambda e: training.check_plan(PLAN, PLAN),
     "training.check_batch": lambda e: [training.check_batch(e.d(), e.x), training.check_batch(e.b(), e.bits)],
     "training.plot_losses": lambda e: training.plot_losses(e.run()),
-    "training.Watch": lambda e: training.Watch(3, False).bar.close(),
-    "training.Watch.__call__": lambda e: training.Watch(3, False, False)(e.run(), end=True),
-    "training.Watch.draw": lambda e: training.Watch(3, False).draw(e.run()),
-    "training.described": lambda e: [training.described(e.d()), training.described(e.net())],
+    "keep.streams": lambda e: keep.streams(),
+    "keep.put_streams": lambda e: keep.put_streams(keep.streams()),
+    "keep.described": lambda e: [keep.described(e.d()), keep.described(e.net())],
+    "keep.state_of": lambda e: keep.state_of(e.run()),
+    "keep.write": lambda e: keep.write(keep.state_of(e.run()), e.path),
+    "keep.read": lambda e: [keep.save_run(e.run(), e.path), keep.read(e.path)],
+    "keep.newest": lambda e: [keep.save_run(e.run(), e.path.parent/"step-3.pt"), keep.newest(e.path.parent)],
+    "keep.save_run": lambda e: keep.save_run(e.run(), e.path),
+    "keep.check_loss": lambda e: keep.check_loss(e.run()),
+    "keep.Keeper": lambda e: keep.Keeper(e.path.parent).close(),
+    "keep.Keeper.__call__": lambda e: keep.Keeper(e.path.parent)(e.run(), end=True),
+    "keep.Keeper.close": lambda e: keep.Keeper(e.path.parent).close(),
+    "keep.alike": lambda e: keep.alike(keep.described(e.d()), keep.described(e.d())) or 1/0,
+    "engine.least_loss": lambda e: [engine.least_loss(e.d(), m, e.x) for m in (e.net(), e.oracle())],
+    "engine.Watch": lambda e: engine.Watch(3, False).close(),
+    "engine.Watch.__call__": lambda e: engine.Watch(3, False, False)(e.run(), end=True),
+    "engine.Watch.close": lambda e: engine.Watch(3, False, log=e.path.parent).close(),
+    "engine.Watch.look": lambda e: engine.Watch(3, False, True, floor=.1, log=None).look(e.run(), {"loss": 1.}),
+    "engine.Watch.measure": lambda e: engine.Watch(3, False, held=e.x).measure(e.run()),
+    "engine.Watch.show": lambda e: engine.Watch(3, False).show("loss", training.plot_losses(e.run())),
+    "engine.Team": lambda e: team(e).rank,
+    "engine.Team.begin": lambda e: team(e).begin(e.run()),
+    "engine.team_of": lambda e: engine.team_of() is None or 1/0,
+    "engine.smaller": lambda e: engine.smaller(PLAN, e.d(), e.net(), e.x.cpu(), {"device": e.device}),
     "sampling.plot_strip": lambda e: sampling.plot_strip([(5, e.x), (0, e.x)]),
     "likelihood.stops": lambda e: likelihood.stops(likelihood.angle(e.s), 4),
     "metrics.mean_interval": lambda e: metrics.mean_interval(e.x[:, 0]),
@@ -619,6 +656,7 @@ EXEMPT = {
     **dict.fromkeys([f"core.Diffusion{m}" for m in (
         "", ".dims", ".states", ".to", ".prior", ".q_step", ".q_marginal", ".q_posterior", ".q_sample", ".draw", ".predict",
         ".p_step", ".decoder", ".denoiser", ".reverse", ".loss")], "a protocol: both families are called"),
+    **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "engine.plan_of"], "plain Python"),
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
                      "nets.check_sizes", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
@@ -649,6 +687,12 @@ def on_tables(e):
     return x, torch.full_like(x[:, :1], .8), torch.full_like(x[:, :1], .6)
 
 
+def team(e):
+    "Processes of which there is one."
+    alone = type("Alone", (), dict(device=e.device, process_index=0, num_processes=1, reduce=lambda self, v, how: v))()
+    return engine.Team(alone)
+
+
 def averaged(average, model):
     training.ema_update(average, model, .9, 3)
     return average
@@ -662,10 +706,10 @@ def whole(run):
 def loaded(e):
     "A run from a file, which goes on."
     run = e.run()
-    run.save(e.path)
-    again = training.load_run(e.path, device=e.device)
-    training.fit(again.d, again, e.x.cpu(), **e.few)
-    return whole(training.load_run(e.path, device="cpu"))[:0] + whole(again)[:4]
+    keep.save_run(run, e.path)
+    again = keep.load_run(e.path, device=e.device)
+    engine.fit(again.d, again, e.x.cpu(), **e.few)
+    return whole(keep.load_run(e.path, device="cpu"))[:0] + whole(again)[:4]
 
 
 def seeded(e):
