@@ -56,8 +56,8 @@ def writer(
     if log is None: return None
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError as e:
-        raise ValueError("log must be None where TensorBoard is not installed (pip install "
-                         f"tensorboard), got {log}") from e
+        raise ValueError("log must be None where TensorBoard is not installed "
+                         f"(pip install tensorboard), got {log}") from e
     return SummaryWriter(str(log))
 
 # %% ../nbs/09b_engine.ipynb #9c9df29d
@@ -188,7 +188,7 @@ def to_the_end(
             stop.asked = True
         finally:
             for look in looks: look.close()
-    if stop.asked: print(f"stopped after {run.step} steps: the run keeps what was learned")
+    if stop.asked: print(f"stopped after {run.step} steps: the run keeps what it learned")
     return run
 
 # %% ../nbs/09b_engine.ipynb #2b5cdca1
@@ -230,7 +230,7 @@ class Team:
 
 # %% ../nbs/09b_engine.ipynb #6605d8db
 def team_of(
-    accelerator: Any = None, # an `accelerate.Accelerator`; default: if a launcher began us
+    accelerator: Any = None, # an `Accelerator`; default: where a launcher began us
     device: Any = None, # what the caller asked for
 ) -> Team | None: # None where this process works alone
     "The processes of `accelerate launch`, `notebook_launcher` or `torchrun`, if any."

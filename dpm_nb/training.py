@@ -317,7 +317,7 @@ def plot_losses(
     mean = y.unfold(0, n, 1).mean(1)
     ax.semilogy(torch.arange(1, len(y)+1), y, color="0.85", lw=0.8)
     ax.semilogy(torch.arange(n, len(y)+1), mean)
-    if floor is not None: ax.axhline(floor, color="k", ls=":", label="no network is below")
+    if floor is not None: ax.axhline(floor, color="k", ls=":", label="the best there is")
     ax.set(xlabel="step", ylabel="loss",
            title=f"loss {mean[-1]:.4g} in the last {n} of {len(y)} steps")
     return ax
