@@ -181,7 +181,9 @@ def to_the_end(
         try:
             for run in loop:
                 end = stop.asked or run.step - run.begun == run.plan["steps"]
-                for look in looks: look(run, end)
+                for look in looks:
+                    try: look(run, end or stop.asked)
+                    except KeyboardInterrupt: stop.asked = True
                 if stop.asked: break
         except KeyboardInterrupt:
             if run is None: raise
