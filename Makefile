@@ -10,7 +10,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # OpenMP's threads spin while they wait: with a second process beside them they take up to ten times as long.
 export GOMP_SPINCOUNT = 1000
 
-.PHONY: help lab test mutants docs notebooks number readme export clean
+.PHONY: help lab test mutants bench docs notebooks number readme export clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cell
 
 mutants: $(READY) ## change equations, drawn by a seed, and see whether a cell notices; ARGS="02 03" tries those two
 	$(BIN)/python tools/mutants.py $(ARGS)
+
+bench: $(READY) ## measure beside diffusers and others, in eight minutes on two cores, and store the page's table
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	$(BIN)/python bench/rounds.py
+	$(BIN)/python tools/notebooks.py run benchmark
 
 notebooks: $(READY) ## run every notebook and store its outputs; ARGS="02 03" runs those two
 	$(BIN)/python tools/notebooks.py run $(ARGS)

@@ -1,50 +1,44 @@
-"""Microseconds that a sampler's step costs beside the network, ours and diffusers', side by side in one process.
+"""What a sampler's step costs beside the network, ours and diffusers'.
 
-    pip install diffusers && python bench/samplers.py
+    python bench/samplers.py
 """
-import statistics
-import time
-
 import torch
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.sampling import ddim, ddpm
 from dpm_nb.schedule import linear
+from rounds import ROUNDS, installed, rounds, row, show
 
-SHAPE, STEPS, ROUNDS = (16, 3, 32, 32), 1000, 7
+SHAPE = 16, 3, 32, 32
 OUT = torch.randn(SHAPE)
 
 
 def network(x, t): return OUT                                   # a network that costs nothing
 
 
-def ours(sampler, **options):
-    def run():
-        for _ in sampler(GaussianDiffusion(linear(STEPS)), network, SHAPE, **options): pass
-    return run
+def ours(sampler, T, **options):
+    def walk():
+        for _ in sampler(GaussianDiffusion(linear(T)), network, SHAPE, **options): pass
+    return walk
 
 
-def theirs(kind, **options):
+def theirs(kind, T):
     import diffusers
-    scheduler = getattr(diffusers, kind)(STEPS, beta_start=1e-4, beta_end=0.02, clip_sample=False)
-    scheduler.set_timesteps(STEPS)
+    scheduler = getattr(diffusers, kind)(T, beta_start=1e-4, beta_end=0.02, clip_sample=False)
+    scheduler.set_timesteps(T)
     @torch.no_grad()
-    def run():
+    def walk():
         x = torch.randn(SHAPE)
-        for t in scheduler.timesteps: x = scheduler.step(network(x, t), t, x, **options).prev_sample
-    return run
+        for t in scheduler.timesteps: x = scheduler.step(network(x, t), t, x).prev_sample
+    return walk
 
 
-def main():
-    loops = {"ddpm": ours(ddpm), "ddim": ours(ddim, steps=STEPS)}
-    try: loops |= {"diffusers ddpm": theirs("DDPMScheduler"), "diffusers ddim": theirs("DDIMScheduler")}
-    except ImportError: print("diffusers is not installed: our side alone")
-    times = {name: [] for name in loops}
-    for _ in range(ROUNDS):                                     # in turn, so that a busy moment hits all alike
-        for name, loop in loops.items():
-            start = time.perf_counter()
-            loop()
-            times[name].append((time.perf_counter() - start)/STEPS*1e6)
-    for name, t in times.items(): print(f"{name:>15}: {statistics.median(t):7.1f} us a step (fastest {min(t):.1f})")
+def rows(short=False):
+    T, found = 20 if short else 1000, []
+    for name, sampler, kind, options in (("ddpm", ddpm, "DDPMScheduler", {}), ("ddim", ddim, "DDIMScheduler", {"steps": T})):
+        ways = {"dpm-nb": ours(sampler, T, **options)}
+        if installed("diffusers"): ways["diffusers"] = theirs(kind, T)
+        found.append(row(f"{T} steps of {name} beside the network", rounds(ways, 1 if short else ROUNDS)))
+    return found
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": show(rows())
