@@ -43,9 +43,10 @@ def main(*args):
     cli.add_argument("--path", help="a folder for checkpoints; the same call goes on from there")
     cli.add_argument("--minutes", type=float, default=math.inf, help="stop after so many, and keep what was learned")
     cli.add_argument("--steps", type=int, default=12_000)
+    cli.add_argument("--device", help="default: the best there is")
     cli.add_argument("--small", action="store_true", help="a few steps on digits of 8 x 8")
     ask = cli.parse_args(args or None)
-    began, device = time.monotonic(), pick_device()
+    began, device = time.monotonic(), pick_device(ask.device)
     if ask.small:
         (train_x, _), (test_x, _) = digits(True), digits(False)
         design, plan = dict(widths=(8, 16)), dict(steps=4, batch=16)
@@ -59,7 +60,7 @@ def main(*args):
 
     def until(run):
         if time.monotonic() - began > 60*ask.minutes: raise KeyboardInterrupt
-    run = fit(d, net, train_x, **plan, lr=1e-3, ema=0.999, weight="bound", path=ask.path, watch=until, plot=False,
+    run = fit(d, net, train_x, **plan, lr=1e-3, ema=0.999, weight="bound", path=ask.path, watch=until, plot=False, device=device,
               progress=not ask.small)
     x, passes = (test_x[:8], 20) if ask.small else (test_x, 100)
     e = vlb_estimate(d, run.ema, x.to(device), passes=passes, generator=rng(0, device))

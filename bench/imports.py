@@ -9,7 +9,7 @@ from rounds import ROUNDS, installed, row, show
 
 WANTED = {                                                      # what one program needs that trains and samples
     "dpm-nb": "from dpm_nb.gaussian import GaussianDiffusion; from dpm_nb.nets import UNet; "
-              "from dpm_nb.training import fit; from dpm_nb.sampling import sample",
+              "from dpm_nb.engine import fit; from dpm_nb.sampling import sample",
     "diffusers": "from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel",
     "smalldiffusion": "from smalldiffusion import ScheduleDDPM, Unet, samples, training_loop",
     "denoising-diffusion-pytorch": "from denoising_diffusion_pytorch import GaussianDiffusion, Trainer, Unet",

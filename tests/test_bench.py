@@ -2,12 +2,14 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from conftest import NBS, ROOT, cells
+from pretend import Pretend
 
 BENCH = ROOT/"bench"
-SCRIPTS = sorted(p.stem for p in BENCH.glob("*.py") if p.stem != "rounds")
+SCRIPTS = sorted(p.stem for p in BENCH.glob("*.py") if p.stem not in ("rounds", "gpu"))
 SMALL = "import json, {0}; print(json.dumps({0}.rows(short=True)))"
 PAGE = cells(NBS/"benchmark.ipynb", "code")
 
@@ -25,6 +27,19 @@ def test_script_runs_in_a_small_form(name):
         ours, *others = row["seconds"]
         assert list(row["ratio"]) == others and set(row["rival"]) <= set(others), f"{row['work']} compares {row['ratio']}"
         assert all(0 < t["min"] <= t["median"] for t in row["seconds"].values()), f"{row['work']} took {row['seconds']}"
+
+
+@pytest.mark.parametrize("device, where", [("cpu", nullcontext), ("cuda", Pretend)])
+def test_run_for_a_gpu_is_ready(device, where, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(BENCH)
+    import gpu
+    with where():
+        call = "--small", "--path", str(tmp_path), "--device", device
+        once = gpu.main(*call)
+        again = gpu.main(*call)      # an ended run comes back
+    assert once == again and 1 < once < 20
+    said = capsys.readouterr().out
+    assert said.startswith(device) and "4 steps of 16" in said and "unseen digits" in said
 
 
 def test_what_is_stored_is_what_was_measured():
