@@ -86,8 +86,9 @@ class Watch:
         "Count a step; now and then, and at the end, look at the run."
         if self.told is None: self.told = run.step - 1
         self.bar.update(run.step - run.begun - self.bar.n)
-        now, before = time.monotonic(), streams()
+        now = time.monotonic()
         if not end and now < self.next: return
+        before = streams()
         self.look(run, {"loss": check_loss(run)} | self.measure(run))
         put_streams(before)                      # whoever looks draws nothing from a run
         run.model.train()

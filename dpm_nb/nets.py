@@ -352,5 +352,5 @@ def guided(
     model: Model, # callable (x, t), and (x, t, y); such as `run.ema`
     guidance: between(0), # 0: no condition; 1: the model itself; more: more typical
 ) -> Any: # a model (x, t, y)
-    "The model as it would be of q(x) q(y | x)^guidance (8.6; Ho 2022, eq. 6)."
+    "The model of log q(x_t) + guidance log q(y | x_t) (8.6; Ho 2022, eq. 6)."
     return model if guidance == 1 else Guided(model, guidance)
