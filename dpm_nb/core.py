@@ -272,10 +272,12 @@ def check_condition(
     if y.ndim < 1 or len(y) != n:
         raise ValueError(f"y must hold a condition for each of {n} examples, "
                          f"got shape {tuple(y.shape)}")
-    K = getattr(getattr(model, "model", model), "classes", None)
-    if isinstance(K, int) and n and not (-1 <= int(y.min()) and y.max() < K):
+    K = getattr(model.model if isinstance(model, Network) else model, "classes", None)
+    if not isinstance(K, int) or not n: return
+    low, high = (int(v) for v in y.long().aminmax())
+    if low < -1 or high >= K:
         raise ValueError(f"y must lie in 0..{K-1}, or be -1 for none, "
-                         f"got values from {y.min()} to {y.max()}")
+                         f"got values from {low} to {high}")
 
 # %% ../nbs/00_core.ipynb #f6c6809d
 def prepare(

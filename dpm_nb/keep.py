@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'HOMES', 'streams', 'put_streams', 'described', 'remade', 'plain', 'state_of', 'put_back', 'write', 'read',
-           'newest', 'save_run', 'load_run', 'check_loss', 'Keeper', 'alike', 'resumed']
+           'newest', 'save_run', 'load_run', 'check_loss', 'Keeper', 'plan_of', 'alike', 'resumed']
 
 # %% ../nbs/09a_keep.ipynb #2b8671b7
+import inspect
 import math
 import os
 import random
+import tempfile
 import time
 import zipfile
 from importlib import import_module
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 from .checks import door, warn
 from .core import Diffusion
 from .schedule import Schedule
-from .training import Run, check_plan
+from .training import Run, check_plan, train
 
 # %% ../nbs/09a_keep.ipynb #1ac9ea2f
 def streams() -> dict: # plain values and tensors
@@ -115,12 +117,16 @@ def write(
 ) -> None:
     "Put a state into a file that is whole, or is not there."
     path = Path(path)
-    unfinished = path.with_name(f"{path.name}.part")
-    with open(unfinished, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(unfinished, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except (OSError, RuntimeError) as e:                # a full disk, for example
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"path must be where a file can be written, got {path}: {e}") from e
     if os.name != "posix": return
     folder = os.open(path.parent, os.O_RDONLY)          # the new name, too
     os.fsync(folder)
@@ -150,7 +156,7 @@ def newest(
 ) -> dict | None: # as from `state_of`; None where there is none yet
     "The last good state in a folder; of a bad one a warning tells."
     if Path(folder).is_file(): raise ValueError(f"path must be a folder, got {folder}")
-    files = sorted(Path(folder).glob("step-*.pt"), reverse=True)
+    files = sorted(Path(folder).glob(f"step-{'[0-9]'*9}.pt"), reverse=True)
     for file in files:
         try: return read(file)
         except ValueError as e: warn(f"{e}; the one before it is taken")
@@ -209,6 +215,7 @@ class Keeper:
     ):
         self.folder, self.every, self.wait, self.keep = Path(folder), every, minutes, keep
         self.folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.folder).close()  # can it be written to?
         self.next = time.monotonic() + 60*minutes
 
     def __call__(self,
@@ -223,10 +230,21 @@ class Keeper:
         file = self.folder/f"step-{run.step:09}.pt"
         write(state_of(run), file)
         older = sorted(f for f in self.folder.glob("step-*.pt") if f < file)
-        for f in older[:max(0, len(older) - self.keep + 1)]: f.unlink()
+        for f in older[:max(0, len(older) - self.keep + 1)]: f.unlink(missing_ok=True)
         self.next = time.monotonic() + 60*self.wait
 
     def close(self): "Nothing is left open."
+
+# %% ../nbs/09a_keep.ipynb #678c408d
+def plan_of(
+    *args, # as for `train`
+    **kwargs, # likewise
+) -> dict: # the part of them that makes a run what it is
+    "The plan of a call of `train`."
+    given = inspect.signature(train).bind(*args, **kwargs)
+    given.apply_defaults()
+    aside = {"d", "model", "data", "device", "finish", "team"}
+    return {k: v for k, v in given.arguments.items() if k not in aside}
 
 # %% ../nbs/09a_keep.ipynb #7b3e9b57
 def alike(
@@ -250,7 +268,10 @@ def resumed(
 ) -> Run | None: # None where there is nothing to go on with
     "The run of a folder, unless the call asks for another one."
     if state is None: return None
-    net = plain(getattr(model, "model", model))
+    net = plain(model.model if isinstance(model, Run) else model)
+    if isinstance(model, Run) and model.step > state["step"]:
+        raise ValueError(f"model must not be ahead of the run in {path}, which stands at "
+                         f"step {state['step']}, got a run at step {model.step}")
     for name, now in (("d", described(d)), ("model", described(net))):
         old = state["d" if name == "d" else "net"]
         if not alike(now, old):

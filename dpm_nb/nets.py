@@ -78,7 +78,7 @@ class Label(nn.Embedding):
     ) -> Tensor:
         "The vectors `(B, c_time)`, or one `(c_time,)` for all."
         if y is None: return self.weight[-1]
-        return super().forward(y.long() % self.num_embeddings)      # -1 is the last
+        return super().forward(y.long().where(y >= 0, self.num_embeddings - 1))
 
 # %% ../nbs/08_nets.ipynb #b6bfe12b
 def code_of(

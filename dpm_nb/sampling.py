@@ -187,8 +187,12 @@ def sampler_of(
     name = getattr(method, "__name__", method)
     if not callable(method):
         method = samplers[check_choice("method", method, choices=samplers)]
-    if unknown := set(options) - set(inspect.signature(method).parameters):
-        raise TypeError(f"{name} has no option {', '.join(sorted(unknown))}")
+    takes = lambda how: set(options) <= set(inspect.signature(how).parameters)
+    if not takes(method):
+        others = [f"method={k!r} has" for k, how in samplers.items() if takes(how)]
+        unknown = sorted(set(options) - set(inspect.signature(method).parameters))
+        said = [f"{name} has no option {', '.join(unknown)}", *others]
+        raise TypeError(", ".join(said))
     return method
 
 # %% ../nbs/10_sampling.ipynb #d935595f
@@ -223,10 +227,13 @@ def sample_run(
     "Samples of a trained run, by its averaged network."
     if run.d is None:
         raise ValueError("run must be one that was trained on a diffusion, got another")
-    if "xT" in options:
-        raise ValueError("xT must go to sample(d, model, xT=xT), and was given to a run")
+    for name in options.keys() & {"xT", "generator", "model", "shape"}:
+        raise ValueError(f"{name} must go to sample(d, model, shape), not to a run")
     if y is None and guidance != 1:
         raise ValueError(f"guidance must be 1 where no y is given, got {guidance}")
+    if guidance not in (0, 1) and run.d.discrete and run.d.predicts == "x0":
+        raise ValueError("guidance must be 0 or 1 where a network gives the chance of a "
+                         f"bit and not its log-odds, got {guidance}")
     options |= {} if steps is None else {"steps": steps}
     sampler, made = sampler_of(method, options), []
     seed = int(torch.randint(2**31, ())) if seed is None else seed

@@ -64,8 +64,8 @@ def without_some(
 ) -> Tensor: # of the same shape
     "Labels, a share of them replaced by -1, no class, where the network has classes."
     own = getattr(model, "module", model)               # of a network in a wrapper
-    whole = not y.is_floating_point() and y.dtype != torch.bool
-    if not (drop and whole) or getattr(own, "classes", None) is None: return y
+    whole = y.ndim == 1 and not y.is_floating_point() and y.dtype != torch.bool
+    if not (drop and whole and isinstance(getattr(own, "classes", None), int)): return y
     chance = torch.rand(len(y), generator=generator, device=generator.device)
     return y.long().masked_fill((chance < drop).to(y.device), -1)
 
@@ -140,9 +140,11 @@ def check_first(
     batch: Any, # the first
 ) -> tuple[int, ...]: # the shape of an example
     "Raise unless a batch is of a kind with the diffusion and with what the run knows."
-    x, _ = pair_of(batch)
+    x, y = pair_of(batch)
+    check_condition(run.model, y, len(x))
     if isinstance(d, Diffusion): check_batch(d, x)
-    if run.shape is not None and run.shape[0] != x.shape[1]:
+    known = run.shape and (len(run.shape), run.shape[0])
+    if known and known != (x.ndim - 1, x.shape[1]):
         raise ValueError(f"data must have examples like those of the run, {run.shape}, "
                          f"got {tuple(x.shape[1:])}")
     return tuple(x.shape[1:])
@@ -253,7 +255,8 @@ def set_out(
     dials = plan["weight"], plan["uniform"], plan["drop"]
     if known: diffusion_loss(d, *dials)
     if known and d.discrete and isinstance(x, Tensor): d.states(x)
-    if y is not None: check_condition(getattr(model, "model", model), y, len(x))
+    net = model.model if isinstance(model, Run) else model
+    if y is not None: check_condition(net, y, len(x))
     parts = plan["accumulate"]*(1 if team is None else team.ranks)
     if plan["batch"] % parts:
         raise ValueError(f"batch must be a multiple of {parts}, its parts, "

@@ -614,6 +614,8 @@ PLAIN = {
     "engine.Watch.show": lambda e: engine.Watch(3, False).show("loss", training.plot_losses(e.run())),
     "engine.Team": lambda e: team(e).rank,
     "engine.Team.begin": lambda e: team(e).begin(e.run()),
+    "engine.check_held": lambda e: engine.check_held(e.d(), e.net(classes=3), (e.x.cpu(), torch.arange(8) % 3)),
+    "engine.tell": lambda e: engine.tell(e.run(), "here", engine.Watch(1, False, False)),
     "engine.team_of": lambda e: engine.team_of() is None or 1/0,
     "engine.smaller": lambda e: engine.smaller(PLAN, e.d(), e.net(), e.x.cpu(), {"device": e.device}),
     "sampling.plot_strip": lambda e: sampling.plot_strip([(5, e.x), (0, e.x)]),
@@ -656,7 +658,7 @@ EXEMPT = {
     **dict.fromkeys([f"core.Diffusion{m}" for m in (
         "", ".dims", ".states", ".to", ".prior", ".q_step", ".q_marginal", ".q_posterior", ".q_sample", ".draw", ".predict",
         ".p_step", ".decoder", ".denoiser", ".reverse", ".loss")], "a protocol: both families are called"),
-    **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "engine.plan_of"], "plain Python"),
+    **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "keep.plan_of"], "plain Python"),
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
                      "nets.check_sizes", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
