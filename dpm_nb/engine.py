@@ -303,7 +303,7 @@ def tell(
 ) -> None:
     "Say where a run goes on, or that it has ended, and then show it."
     left = run.begun + run.plan["steps"] - run.step
-    print(f"{path} stands at step {run.step}, and {left} are left")
+    print(f"{Path(path).name} stands at step {run.step}, and {left} are left")
     if not left: watch(run, end=True)
 
 # %% ../nbs/09b_engine.ipynb #bbeb9dc0
