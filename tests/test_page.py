@@ -74,6 +74,12 @@ def test_chapter_leads_on(path):
 
 
 @each_notebook
+def test_no_link_stands_around_code(path):
+    found = [m for c in cells(path, "markdown") for m in re.findall(r"\[`[^`\]]*`\]\([^)]*\)", c.source)]
+    assert not found, f"The site makes links of names by itself, and these come out as they stand in {path.name}: {found}"
+
+
+@each_notebook
 def test_what_is_folded_says_what_it_is(path):
     for cell in cells(path, "code"):
         where = f"{path.name}, cell {cell.id}"
