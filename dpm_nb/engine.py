@@ -285,15 +285,15 @@ def check_held(
 ) -> None:
     "Raise unless the bound of the held data can be asked for."
     (x, y), net = pair_of(held), model.model if isinstance(model, Run) else model
+    net = copy.deepcopy(net).eval()             # what is asked here must change nothing
     if not (isinstance(d, Diffusion) and isinstance(x, Tensor) and len(x) > 1):
         raise ValueError("held must be at least two examples x, or a pair (x, y), for a "
                          f"diffusion, got {type(x).__name__} for {type(d).__name__}")
     check_condition(net, y, len(x))
-    before, like = streams(), first_real(net)
-    g, two = rng(0, like.device), (x[:2] if y is None else (x[:2], y[:2]))
+    like, two = first_real(net), (x[:2] if y is None else (x[:2], y[:2]))
+    g = rng(0, like.device)
     diffusion_loss(d.to(like.device), drop=0)(
         net, next(batches(two, 2, like.device, like.dtype, g)), g)
-    put_streams(before)
 
 # %% ../nbs/09b_engine.ipynb #6c00c61c
 def tell(

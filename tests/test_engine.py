@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.data import Dataset, TensorDataset
 
 from dpm_nb.binomial import BinomialDiffusion
 from dpm_nb.core import rng
@@ -366,3 +367,71 @@ def test_reading_runs_no_code(tmp_path):
     torch.save({"model": Harm(), "ema": {}, "optimizer": {}, "net": None}, tmp_path/"run.pt")
     with pytest.raises(Exception) as e: load_run(tmp_path/"run.pt", net())
     assert "code ran" not in str(e.value)
+
+
+# what is one's own, and what fails
+
+class Rows(Dataset):
+    def __init__(self, *parts): self.parts = parts
+    def __len__(self): return len(self.parts[0])
+    def __getitem__(self, i): return tuple(p[i] for p in self.parts)
+
+
+class Keeps(nn.Module):
+    "A network of one's own whose layers are called `model`, with a running mean in a buffer."
+    def __init__(self):
+        super().__init__()
+        self.model, self.norm = MLP(2, 16, 1), nn.BatchNorm1d(2)
+
+    def forward(self, x, t): return self.model(self.norm(x), t)
+
+
+def few(model, **kwargs):
+    torch.manual_seed(0)
+    return fit(GaussianDiffusion(linear(10)), model(), torch.randn(64, 2), steps=6, batch=16, **quiet, **kwargs)
+
+
+def test_held_data_change_nothing_and_are_looked_at_before_anything_is_trained():
+    alone, looked = few(Keeps), few(Keeps, held=torch.randn(20, 2))
+    for a, b in ((alone.losses, looked.losses), (alone.model.state_dict(), looked.model.state_dict())):
+        assert_close(a, b, **same)
+    net = MLP(2, 16, 1)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    for held, said in ((torch.randn(20, 3), "x must have shape"), (torch.randn(1, 2), "held must be at least two"),
+                       (lambda n, generator: torch.randn(n, 2), "held must be at least two")):
+        with pytest.raises(ValueError, match=said): few(lambda: net, held=held)
+    assert_close(net.state_dict(), before, **same)
+
+
+def test_a_network_that_calls_its_layers_model_goes_on(tmp_path, capsys):
+    one = few(Keeps, path=tmp_path)
+    again = few(Keeps, path=tmp_path)
+    assert_close(one.ema.state_dict(), again.ema.state_dict(), **same)
+    assert f"{tmp_path.name} stands at step 6, and 0 are left" in capsys.readouterr().out
+    ahead = fit(GaussianDiffusion(linear(10)), few(Keeps), torch.randn(64, 2), steps=6, batch=16, **quiet)
+    with pytest.raises(ValueError, match="model must not be ahead of the run in .*step 6, got a run at step 12"):
+        few(lambda: ahead, path=tmp_path)
+
+
+def test_whoever_watches_may_stop_a_run_and_it_is_kept(tmp_path):
+    def enough(run): raise KeyboardInterrupt
+    run = few(Keeps, path=tmp_path, watch=enough)
+    assert load_run(tmp_path, model=Keeps(), device="cpu").step == run.step
+
+
+def test_a_write_that_fails_leaves_nothing_about(tmp_path, monkeypatch):
+    run = few(lambda: MLP(2, 16, 1))
+    def full(state, file):
+        file.write(b"half")
+        raise RuntimeError("unexpected pos 64 vs 0")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="path must be where a file can be written, got .*unexpected pos"): save_run(run, tmp_path/"run.pt")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("form", [lambda x, y: (x, y), lambda x, y: TensorDataset(x, y), lambda x, y: Rows(x, y),
+                                  lambda x, y: lambda n, generator: (x[:n], y[:n])], ids=["pair", "tensors", "Dataset", "function"])
+def test_labels_out_of_range_are_found_wherever_they_come_from(form):
+    x, y = torch.randn(64, 2), torch.full((64,), 3)
+    with pytest.raises(ValueError, match="y must lie in 0..2, or be -1 for none, got values from 3 to 3"):
+        fit(GaussianDiffusion(linear(10)), MLP(2, 16, 1, classes=3), form(x, y), steps=1, **quiet)
