@@ -38,6 +38,13 @@ labels = torch.tensor([0, 1, 2, 0])
 classy = fit(d, labelled, (torch.randn(4, 2), labels), **quiet)
 
 
+def of_chances():
+    "A run whose network gives the chance of a bit."
+    run = fit(BinomialDiffusion(linear(5)), MLP(2, 8, classes=3), (torch.ones(8, 2), torch.zeros(8).long()), **quiet)
+    run.d = BinomialDiffusion(linear(5), "x0")
+    return run
+
+
 class Exploding(torch.nn.Linear):
     def forward(self, x, t): return super().forward(x)*1e30
 
@@ -290,8 +297,7 @@ MISTAKES = {
     "a class above the run's": (lambda: sample(classy, 4, y=3), ValueError, r"y must lie in 0\.\.2"),
     "a run's generator": (lambda: sample(classy, 4, generator=rng(0)), ValueError, "generator must go to sample.d, model, shape., not to a run"),
     "strides for ddpm": (lambda: sample(classy, 4, steps=5), TypeError, "ddpm has no option steps, method='ddim' has"),
-    "guidance of chances": (lambda: sample(fit(BinomialDiffusion(linear(5), "x0"), MLP(2, 8, classes=3), (torch.ones(8, 2), torch.zeros(8).long()),
-                                               **quiet), 4, y=1, guidance=2.), ValueError, "guidance must be 0 or 1 where"),
+    "guidance of chances": (lambda: sample(of_chances(), 4, y=1, guidance=2.), ValueError, "guidance must be 0 or 1 where"),
     "labels in a column": (lambda: fit(d, labelled, (x, labels[:, None]), **quiet), ValueError, r"y must have shape \(\d+,\), got \(\d+, 1\)"),
     "a class below 0": (lambda: sample(classy, 4, y=-2), ValueError, r"y must lie in 0\.\.2"),
     "too few classes for a run": (lambda: sample(classy, 4, y=labels[:2]), ValueError, "y must"),
