@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['draw_times', 'diffusion_loss', 'without_some', 'ema_update', 'Run', 'check_batch', 'check_first', 'learning_rate',
-           'Part', 'backward', 'descend', 'check_plan', 'set_out', 'train', 'plot_losses', 'time_chances']
+           'Part', 'backward', 'descend', 'check_plan', 'set_out', 'train', 'plot_losses', 'time_chances',
+           'bell_centre']
 
 # %% ../nbs/09_training.ipynb #9bcaed22
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -46,10 +48,13 @@ def diffusion_loss(
     check_choice("weight", weight, choices=d.weights)
     s, even = d.schedule, d.discrete or weight == "bound" or uniform == 1
     alike = torch.full_like(s.beta[1:], 1/s.T)
-    below = (alike if even else time_chances(s, uniform)).float().cumsum(0)
+    @functools.cache
+    def below(shape):
+        chances = alike if even else time_chances(s, uniform, bell_centre(shape))
+        return chances.float().cumsum(0)
     def objective(model, batch, generator):
         x0, y = pair_of(batch)
-        t = draw_times(len(x0), below, generator)
+        t = draw_times(len(x0), below(x0.shape), generator)
         told = y if y is None else without_some(model, y, drop, generator)
         net = model if y is None else Network(model, told)
         return d.loss(net, x0, t, generator=generator, weight=weight)
@@ -99,7 +104,8 @@ class Run:
         self.weights = list(model.parameters())
         self.averages = list(self.ema.parameters())
         fused = self.device.type != "mps"
-        self.optimizer = torch.optim.AdamW(self.weights, lr, fused=fused)
+        groups = getattr(model, "groups", model.parameters)()
+        self.optimizer = torch.optim.AdamW(groups, lr, fused=fused)
         self.step, self.history = 0, torch.zeros(0, device=self.device)
         self.d, self.shape, self.generator = None, None, rng(0, self.device)
         self.plan, self.begun = {}, 0 # of the last `train`, and the step it began at
@@ -219,7 +225,8 @@ def descend(
     loss = backward(run, objective, batch, plan)
     if plan["clip"]: nn.utils.clip_grad_norm_(run.weights, plan["clip"])
     for group in run.optimizer.param_groups:
-        group.update(lr=lr, weight_decay=plan["decay"])
+        share = group.get("share", 1.)          # of the rate, where a model names some
+        group.update(lr=lr*share, weight_decay=plan["decay"])
     run.optimizer.step()
     ema_update(run.averages, run.weights, plan["ema"], run.step)
     for old, new in zip(run.ema.buffers(), run.model.buffers()): old.copy_(new)
@@ -337,3 +344,10 @@ def time_chances(
     below = torch.special.ndtr((edges - centre)/width)
     below = nn.functional.pad(nn.functional.pad(below, (1, 0), value=1.), (0, 1))
     return uniform/schedule.T - (1-uniform)*below.diff()
+
+# %% ../nbs/09_training.ipynb #b3d1f6a8
+def bell_centre(
+    shape: tuple[int, ...], # of a batch, `(B, ...)`
+) -> float: # c, in log SNR
+    "The log SNR that is drawn most: lower for larger pictures (9.7)."
+    return 2.4 - (math.log(math.prod(shape[-2:])/64) if len(shape) == 4 else 0.)
