@@ -104,8 +104,10 @@ class Run:
         self.weights = list(model.parameters())
         self.averages = list(self.ema.parameters())
         fused = self.device.type != "mps"
-        groups = getattr(model, "groups", model.parameters)()
+        groups = getattr(model, "weight_groups", model.parameters)()
         self.optimizer = torch.optim.AdamW(groups, lr, fused=fused)
+        if sum(len(g["params"]) for g in self.optimizer.param_groups) < len(self.weights):
+            raise ValueError("weight_groups of a model must hold each of its weights")
         self.step, self.history = 0, torch.zeros(0, device=self.device)
         self.d, self.shape, self.generator = None, None, rng(0, self.device)
         self.plan, self.begun = {}, 0 # of the last `train`, and the step it began at
