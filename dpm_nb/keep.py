@@ -50,7 +50,8 @@ def put_streams(
 # %% ../nbs/09a_keep.ipynb #4dc59579
 FORMAT = 1 # of the files; a file of a larger one was written by a newer version
 HOMES = {"GaussianDiffusion": "gaussian", "BinomialDiffusion": "binomial",
-         "MLP": "nets", "UNet": "nets"} # what a file may name, and where it lives
+         "MLP": "nets", "UNet": "nets", "VAE": "families", "GAN": "families",
+         "Flow": "families"} # what a file may name, and where it lives
 
 # %% ../nbs/09a_keep.ipynb #95e1fe3f
 def described(

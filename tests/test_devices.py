@@ -14,14 +14,14 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
-from dpm_nb import (binomial, bound, chain, core, data, engine, estimate, features, gaussian, keep, likelihood, metrics, nets,
+from dpm_nb import (binomial, bound, chain, core, data, engine, estimate, families, features, gaussian, keep, likelihood, metrics, nets,
                     oracle, sampling, schedule, show, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
 MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling,
-           likelihood, metrics, features, show)
+           likelihood, metrics, features, families, show)
 
 
 @pytest.fixture
@@ -227,6 +227,10 @@ class Env:
         net = nets.MLP(dim, 8, 1, **kwargs).to(self.device)
         nn.init.normal_(net.last.weight, std=.1)
         return net
+
+    def member(self, name, **kwargs):
+        torch.manual_seed(0)
+        return getattr(families, name)((2,), 2, 8, **kwargs).to(self.device)
 
     def unet(self, **kwargs): return nets.UNet(1, (8, 8), attention=(1,), **kwargs).to(self.device)
 
@@ -509,6 +513,41 @@ THERE = {
         e.bytes.cpu(), e.labels.cpu().int(), epochs=1, batch=6, device=e.device)],
     "features.confidence": lambda e: features.confidence(e.classifier(), e.bytes),
     "features.nearest": lambda e: [features.nearest(e.bytes, e.bytes.cpu(), 5), features.nearest(e.x, e.z)],
+
+    "families.Waves": lambda e: families.Waves(2).to(e.device),
+    "families.Waves.forward": lambda e: families.Waves(2).to(e.device)(e.x),
+    "families.Residual": lambda e: families.Residual(2, 2).to(e.device),
+    "families.Residual.forward": lambda e: families.Residual(2, 2).to(e.device)(e.x),
+    "families.point_net": lambda e: families.point_net(2, 3, 8).to(e.device)(e.x),
+    "families.encoder": lambda e: [families.encoder((2,), 3, 8).to(e.device)(e.x),
+                                   families.encoder((1, 8, 8), 3, 4).to(e.device)(core.to_real(e.bytes))],
+    "families.decoder": lambda e: [families.decoder(2, shape, 4).to(e.device)(e.x) for shape in ((2,), (1, 5, 7))],
+    "families.coupling_net": lambda e: families.coupling_net((2,), 4).to(e.device)(e.x),
+    "families.Coupling": lambda e: e.member("Flow").layers[0],
+    "families.Coupling.stretch": lambda e: e.member("Flow").layers[0].stretch(e.x),
+    "families.Coupling.forward": lambda e: e.member("Flow").layers[0](e.x),
+    "families.Coupling.inverse": lambda e: e.member("Flow").layers[0].inverse(e.x),
+    "families.Flow": lambda e: e.member("Flow"),
+    "families.Flow.forward": lambda e: e.member("Flow")(e.x),
+    "families.Flow.inverse": lambda e: e.member("Flow").inverse(e.x),
+    "families.Flow.log_prob": lambda e: [e.member("Flow").log_prob(x) for x in (e.x, e.x.cpu())],
+    "families.Flow.loss": lambda e: e.member("Flow").loss(e.x, None, e.g),
+    "families.Flow.sample": lambda e: [e.member("Flow").sample(3, g) for g in (None, e.g, rng())],
+    "families.family_loss": lambda e: [families.family_loss(e.member(name), batch, e.g) for name in ("Flow", "VAE", "GAN")
+                                       for batch in (e.x, (e.x, e.t))],
+    "families.VAE": lambda e: e.member("VAE"),
+    "families.VAE.q": lambda e: e.member("VAE").q(e.x),
+    "families.VAE.p": lambda e: e.member("VAE").p(e.x),
+    "families.VAE.terms": lambda e: [e.member("VAE").terms(e.x, eps, g) for g in (None, e.g) for eps in (None, e.z)],
+    "families.VAE.loss": lambda e: e.member("VAE").loss(e.x, None, e.g),
+    "families.VAE.bound": lambda e: [e.member("VAE").bound(x, 3, g, 9) for g in (None, e.g, rng()) for x in (e.x, e.x.cpu())],
+    "families.VAE.sample": lambda e: [e.member("VAE").sample(3, g) for g in (None, e.g, rng())],
+    "families.GAN": lambda e: e.member("GAN"),
+    "families.GAN.weight_groups": lambda e: [group["params"] for group in e.member("GAN").weight_groups()],
+    "families.known": lambda e: [families.known(e.member("VAE"), x) for x in (e.x, e.x.cpu(), core.to_uint8(e.x))],
+    "families.GAN.losses": lambda e: [e.member("GAN").losses(e.x, eps, g) for g in (None, e.g) for eps in (None, e.z)],
+    "families.GAN.loss": lambda e: e.member("GAN", r1=0.).loss(e.x, None, e.g),
+    "families.GAN.sample": lambda e: [e.member("GAN").sample(3, g) for g in (None, e.g, rng())],
 }
 
 TABLES = {
@@ -660,7 +699,7 @@ EXEMPT = {
         ".p_step", ".decoder", ".denoiser", ".reverse", ".loss")], "a protocol: both families are called"),
     **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "keep.plan_of"], "plain Python"),
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
-                     "nets.check_sizes", "training.bell_centre", "chain.check_step"], "plain Python"),
+                     "nets.check_sizes", "families.check_form", "training.bell_centre", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
     **dict.fromkeys(["show.Living", "show.living", "show.of_lab"], "charts, which hold no tensor"),
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
