@@ -84,7 +84,9 @@ def show(page, name, width=860):
 def move(page, name, value):
     "Move a slider or make a choice, as a reader does."
     control = page.locator(f'.vega-bindings input[name="{name}"]')
-    if control.first.get_attribute("type") == "radio": page.locator(f'.vega-bindings input[name="{name}"][value="{value}"]').check()
+    kind = control.first.get_attribute("type")
+    if kind == "radio": page.locator(f'.vega-bindings input[name="{name}"][value="{value}"]').check()
+    elif kind == "checkbox": control.set_checked(value)
     else: control.fill(str(value))
     page.evaluate("view.runAsync().then(() => true)")
 
@@ -101,7 +103,7 @@ def test_every_control_changes_the_picture(page, name):
     show(page, name)
     picture = lambda: page.locator("#f svg").inner_html()
     controls = page.locator(".vega-bindings input").evaluate_all(
-        "all => all.map(i => [i.name, i.type == 'radio' ? [i.value] : [i.min, i.max]])")
+        "all => all.map(i => [i.name, i.type == 'radio' ? [i.value] : i.type == 'checkbox' ? [true, false] : [i.min, i.max]])")
     assert controls, f"{name} has nothing to move"
     seen = {}
     for control, values in controls:
