@@ -322,16 +322,18 @@ def plot_losses(
     ax=None, # matplotlib axes; default: new ones
     floor: float | None = None, # the loss that no network can pass, if it is known
 ): # the axes
-    "Every loss, and the running mean of fifty, above the best there is."
+    "Every loss, the mean of those around it, fifty at most, and the best there is."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 2.8), layout="constrained")[1]
     y, n = run.losses, min(50, run.step)
-    mean = y.unfold(0, n, 1).mean(1)
-    ax.semilogy(torch.arange(1, len(y)+1), y, color="0.85", lw=0.8)
-    ax.semilogy(torch.arange(n, len(y)+1), mean)
+    k, total = torch.arange(1, len(y)+1), y.double().cumsum(0)
+    low, high = k - (k//4).clamp(max=25) - 1, (k + (k//4).clamp(max=25)).clamp(max=len(y))
+    total = nn.functional.pad(total, (1, 0))
+    ax.semilogy(k, y, color="0.85", lw=0.8)
+    ax.semilogy(k, (total[high] - total[low])/(high - low))
     if floor is not None: ax.axhline(floor, color="k", ls=":", label="the best there is")
     ax.set(xlabel="step", ylabel="loss",
-           title=f"loss {mean[-1]:.4g} in the last {n} of {len(y)} steps")
+           title=f"loss {y[-n:].mean():.4g} in the last {n} of {len(y)} steps")
     return ax
 
 # %% ../nbs/09_training.ipynb #7d400b18
