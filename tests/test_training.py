@@ -24,7 +24,7 @@ from dpm_nb.likelihood import flow, log_likelihood
 from dpm_nb.nets import MLP, UNet
 from dpm_nb.sampling import sample
 from dpm_nb.schedule import cosine, linear
-from dpm_nb.training import diffusion_loss, draw_times, train
+from dpm_nb.training import diffusion_loss, draw_times, plot_losses, train
 
 d, flips = GaussianDiffusion(linear(100)), BinomialDiffusion(linear(100))
 noise = torch.randn(500, 2, generator=rng(0))
@@ -235,6 +235,21 @@ def test_loops_may_share_a_run():
     for _ in zip(*loops[:2]): pass
     for _ in loops[2]: pass
     assert run.step == 1212 and run.losses.shape == (1212,) and (run.losses > 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 40, 130])
+def test_the_drawn_mean_is_that_of_the_neighbours(steps):
+    "Up to 25 on either side, fewer near the start, so that the curve does not lag behind a fall."
+    import matplotlib.pyplot as plt
+    run = fit(d, net(), noise, steps=steps, **quiet)
+    ax, y = plot_losses(run), run.losses.double()
+    (_, every), (at, mean) = (line.get_data() for line in ax.lines)
+    assert_close(torch.as_tensor(np.asarray(every)).double(), y, **same)
+    assert np.asarray(at).tolist() == list(range(1, steps+1))
+    want = [y[max(0, k-1-min(k//4, 25)):k+min(k//4, 25)].mean().item() for k in range(1, steps+1)]
+    assert_close(np.asarray(mean).tolist(), want)
+    assert ax.get_title().startswith(f"loss {y[-50:].mean():.4g} in the last {min(steps, 50)}")
+    plt.close(ax.figure)
 
 
 def test_a_seed_is_a_run_and_no_other_stream_moves():
