@@ -155,8 +155,8 @@ def forward(self:MLP,
     angle, code = x @ self.waves, code_of(self, x, t, y)
     h = self.first(torch.cat([x, angle.sin(), angle.cos()], 1))
     for layer in self.layers: h = h + F.silu(layer(h + code))
-    out, (g, m) = self.last(F.silu(h)), self.gate(code).split(1, 1)
-    return (1+g)*out + m*F.pad(x, (0, out.shape[1] - self.dim))
+    out, (a, m) = self.last(F.silu(h)), self.gate(code).split(1, 1)
+    return (1+a)*out + m*F.pad(x, (0, out.shape[1] - self.dim))
 
 # %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
@@ -183,7 +183,7 @@ class ResBlock(nn.Module):
 
 # %% ../nbs/08_nets.ipynb #69d62931
 class Attention(nn.Module):
-    "Self-attention over the places of a picture, around a shortcut."
+    "Self-attention over the places of a picture, around a shortcut (8.x-attention)."
     def __init__(self,
         c: int, # channels, a multiple of `heads`
         heads: int = 4, # how many questions a place asks at once

@@ -1,12 +1,13 @@
 "Networks: their recipes, conditions, precisions, and that a compiler reads them in one piece."
 import copy
+import math
 import pickle
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from dpm_nb.nets import MLP, UNet, time_embedding
+from dpm_nb.nets import MLP, Attention, ResBlock, UNet, time_embedding
 
 MAKES = {
     "MLP": lambda **options: MLP(2, 16, 2, **options),
@@ -111,6 +112,38 @@ def test_a_network_can_be_mapped_and_differentiated_by_torch_func(name):
     assert_close(slope.sum(), (power(x + h) - power(x - h))/(2*h), rtol=1e-6, atol=1e-6)
     both = torch.func.vmap(lambda x: net(x, t, y))(torch.stack([x, x + 1]))
     assert_close(both, torch.stack([net(x, t, y), net(x + 1, t, y)]))
+
+
+def test_attention_is_the_softmax_of_questions_and_keys_times_values():
+    torch.manual_seed(0)
+    layer, x = moved(Attention(8, heads=2)).double(), torch.randn(3, 8, 2, 5, dtype=torch.float64)
+    q, k, v = layer.qkv(layer.norm(x)).flatten(2).unflatten(1, (3, 2, 4)).unbind(1)       # (B, heads, d, places)
+    fit = torch.einsum("bhdi,bhdj->bhij", q, k)/math.sqrt(4)
+    share = fit.exp()/fit.exp().sum(-1, keepdim=True)
+    answer = torch.einsum("bhij,bhdj->bhdi", share, v).flatten(1, 2).unflatten(2, (2, 5))
+    assert_close(layer(x), x + layer.out(answer))
+
+
+def test_what_a_block_adds_does_not_depend_on_how_loud_the_picture_is():
+    torch.manual_seed(0)
+    block, x, code = moved(ResBlock(16, 5)).double(), torch.randn(2, 16, 6, 6).double(), torch.randn(2, 5).double()
+    added = lambda x: block(x, code) - x
+    assert_close(added(10*x + 3), added(x), rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(block(x, code), block(x, code.flip(0)))
+
+
+@pytest.mark.parametrize("sizes, blocks", [(1, 1), (1, 3), (2, 1), (2, 2), (3, 1)])
+def test_convolutions_reach_as_far_as_the_formula_says(sizes, blocks):
+    torch.manual_seed(0)
+    net, side = moved(UNet(1, (4,)*sizes, blocks)).double(), 2*((4*blocks + 1)*2**sizes) + 8
+    for part in net.modules():
+        for name, child in part.named_children():
+            if isinstance(child, torch.nn.GroupNorm): setattr(part, name, torch.nn.Identity())
+    x = torch.randn(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    grad, = torch.autograd.grad(net(x, torch.ones(1))[0, 0, side//2, side//2], x)
+    square = 2*((4*blocks + 1)*2**sizes - 4*blocks) + 1
+    heard = grad[0, 0] != 0
+    assert heard.any(0).sum() == heard.any(1).sum() == square and heard.sum() == square**2
 
 
 x, t = torch.zeros(3, 2), torch.ones(3)
