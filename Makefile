@@ -15,7 +15,7 @@ export MALLOC_TRIM_THRESHOLD_ = 2147483648
 export MALLOC_MMAP_THRESHOLD_ = 33554432
 export MALLOC_TOP_PAD_ = 67108864
 
-.PHONY: help lab test mutants bench docs notebooks number readme export clean
+.PHONY: help lab test mutants bench docs notebooks number cite readme export clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ number: $(READY) ## number the equations anew, mend what cites them, and export
 	$(BIN)/python tools/number.py
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/readme.py
+
+cite: $(READY) ## link every citation to the references, and write that page from references.bib
+	$(BIN)/python tools/cite.py
 
 readme: $(READY) ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py

@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NamedTuple, get_origin
 
+import cite
 import number
 import yaml
 from nbdev.process import Processor
@@ -118,7 +119,25 @@ def linked(text, here):
         if m[0][0] == "(": return cited(m, here, lambda n, url: f"[{n}]({url})")
         return "".join(f"[]{{#{anchor(n)}}}" for n in number.TAG.findall(m[0])) + m[0]
     both = re.compile(f"{number.CODE_OR_MATHS.pattern}|{number.CITED.pattern}", re.S)
-    return both.sub(one, text).replace(f"]({SITE}/", "](")
+    text = both.sub(one, text).replace(f"]({SITE}/", "](")
+    return HEADING.sub(lambda m: f"]({m[1]}#{headed(m[2])})", text)
+
+
+# Headings and works -----------------------------------------------------------------------
+
+HEADING = re.compile(r"\]\(((?:\w+\.ipynb)?)#([^()\s]+)\)")
+
+
+def headed(name):
+    "The anchor that the site gives to a heading, from the one that JupyterLab and GitHub give it."
+    return re.sub(r"[^\w.-]", "", name.lower())
+
+
+@cache
+def works(): return cite.works((ROOT/"nbs"/"references.bib").read_text(encoding="utf-8"))
+
+
+def in_docs(said, work): return f'<a href="references.html#{headed(work.anchor)}">{said}</a>'
 
 
 # One page ---------------------------------------------------------------------------------
@@ -288,6 +307,7 @@ def asked(check):
 def prose(text):
     "A docstring as HTML: code between backticks, citations as links."
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    text = cite.linked(text, works(), in_docs)
     return number.CITED.sub(lambda m: cited(m, "api.html", lambda n, url: f'<a href="{url}">{n}</a>'), text)
 
 
