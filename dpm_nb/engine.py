@@ -196,7 +196,7 @@ def to_the_end(
 
 # %% ../nbs/09b_engine.ipynb #2b5cdca1
 class Team:
-    "Processes that share each batch, through Accelerate (9.3)."
+    "Processes that share each batch, through Accelerate (9.9)."
     def __init__(self,
         accelerator: Any, # an `accelerate.Accelerator`
     ):

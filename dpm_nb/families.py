@@ -42,7 +42,7 @@ Form = Annotated[tuple[int, ...], check_form]
 
 # %% ../nbs/13_families.ipynb #f13a0007
 class Waves(nn.Module):
-    "Points, and beside them the sines and cosines that (8.3) hears in them."
+    "Points, and beside them the sines and cosines that (8.6) hears in them."
     def __init__(self,
         dim: int, # length of a point
         waves: int = 32, # how many directions
@@ -73,9 +73,9 @@ def point_net(
     out: Count, # length of the answer
     width: Count = 64, # of the hidden layers
     depth: Count = 3, # number of residual layers
-    waves: at_least(0) = 32, # of (8.3)
+    waves: at_least(0) = 32, # of (8.6)
 ) -> nn.Sequential: # from `(B, dim)` to `(B, out)`
-    "Residual layers for points, with waves: an MLP (8.4) that hears no time."
+    "Residual layers for points, with waves: an MLP (8.7) that hears no time."
     hidden = [Residual(width, width) for _ in range(depth)]
     return nn.Sequential(Waves(dim, waves), nn.Linear(dim + 2*waves, width), *hidden,
                          nn.SiLU(), nn.Linear(width, out))

@@ -24,7 +24,7 @@ from .data import Mixture, blank
 
 # %% ../nbs/12_metrics.ipynb #554bc694
 class Interval(NamedTuple):
-    "An estimate and an interval around it, (12.1) or (12.6)."
+    "An estimate and an interval around it, (12.1) or (12.7)."
     value: float
     low: float
     high: float
@@ -166,7 +166,7 @@ def jackknife(
     groups: at_least(2) = 20, # left out in turn, from each set
     generator: torch.Generator | None = None, # deals rows to groups; default: a fixed one
 ) -> tuple[float, float, float]: # value, its bias, its standard error
-    "What `f` says, how biased it is and how unsure (12.5); reads each number."
+    "What `f` says, how biased it is and how unsure (12.6); reads each number."
     for x in sets or [None]: check_rows("sets", x)
     number = lambda *sets: check_number("f(*sets)", f(*sets))
     generator, value, bias, var = generator or rng(), number(*sets), 0., 0.
@@ -189,7 +189,7 @@ def interval(
     groups: at_least(2) = 20, # of the jackknife
     generator: torch.Generator | None = None, # deals rows to groups; default: a fixed one
 ) -> Interval:
-    "The value of `f` with an interval (12.6); reads each number."
+    "The value of `f` with an interval (12.7); reads each number."
     value, bias, se = jackknife(f, *sets, groups=groups, generator=generator)
     if value < 0: raise ValueError(f"f must give a number of at least 0, got {value:g}")
     z, shift = NormalDist().inv_cdf((1 + level)/2), bias if unbiased else 0.
@@ -200,7 +200,7 @@ def interval(
 
 # %% ../nbs/12_metrics.ipynb #f93855d1
 class FrechetScore(NamedTuple):
-    "A distance, the floor of real data at the same sizes, and their ratio (12.7)."
+    "A distance, the floor of real data at the same sizes, and their ratio (12.8)."
     distance: Interval
     floor: Interval
     ratio: Interval
@@ -220,7 +220,7 @@ def frechet_score(
     groups: at_least(2) = 20, # of the jackknife
     generator: torch.Generator | None = None, # chooses rows; default: a fixed one
 ) -> FrechetScore:
-    "Fréchet distance of samples beside its floor, (12.7), with intervals; on the CPU."
+    "Fréchet distance of samples beside its floor, (12.8), with intervals; on the CPU."
     check_widths(samples=samples, train=train, test=test)
     g, n = generator or rng(), min(len(samples), len(train))
     pick = lambda: torch.randint(len(train), (n,), generator=g, device=g.device).cpu()
@@ -242,7 +242,7 @@ def energy_distance(
     unbiased: bool = False, # without each point's distance 0 to itself; can fall below 0
     batch: Count = 500, # rows of `a` at a time: the `(N, M)` table never stands in memory
 ) -> Tensor: # `()`, in the units of the points, float64
-    "Energy distance of two sets, (12.8) (Székely and Rizzo 2013); on the CPU."
+    "Energy distance of two sets, (12.9) (Székely and Rizzo 2013); on the CPU."
     check_widths(a=a, b=b)
     def apart(x, y):
         centre = y.mean(0)          # far from 0 the fast way of cdist loses digits
@@ -257,7 +257,7 @@ def sorted_distance(
     a: Features, # `(N, L)`
     b: Features, # `(M, L)`, of any length
 ) -> Tensor: # `(L,)`, float64
-    "Squared Wasserstein distance of each pair of columns (12.10); on the CPU."
+    "Squared Wasserstein distance of each pair of columns (12.12); on the CPU."
     check_widths(a=a, b=b)
     n, m = len(a), len(b)
     ends = torch.cat([torch.arange(n+1)*m, torch.arange(m+1)*n]).unique()
@@ -272,7 +272,7 @@ def sliced_wasserstein(
     directions: Count = 100, # how many; multiples of F measure shifts exactly
     generator: torch.Generator | None = None, # of the directions; default: a fixed one
 ) -> Tensor: # `()`, squared units of the points, float64
-    "Squared sliced Wasserstein distance, (12.11), over random bases; on the CPU."
+    "Squared sliced Wasserstein distance, (12.13), over random bases; on the CPU."
     check_widths(a=a, b=b)
     F, generator = a.shape[1], generator or rng()
     turns = draw(blank((-(-directions//F), F, F), generator), generator).to(a)
@@ -281,7 +281,7 @@ def sliced_wasserstein(
 
 # %% ../nbs/12_metrics.ipynb #c61390aa
 class Coverage(NamedTuple):
-    "Modes found, the share of samples near one, and their error in bits (12.12)."
+    "Modes found, the share of samples near one, and their error in bits (12.14)."
     found: float
     near: float
     bits: float
@@ -296,7 +296,7 @@ def mode_coverage(
     p: Mixture, # whose bumps are the modes
     radius: Positive = 3., # standard deviations within which a sample is near
 ) -> Coverage: # with bits = inf where no sample is near
-    "Which modes samples reach, and how evenly (12.12); on the CPU."
+    "Which modes samples reach, and how evenly (12.14); on the CPU."
     if p.means.ndim != 2:
         raise ValueError(f"p must have means of shape (K, D), got {tuple(p.means.shape)}")
     (log_terms, z), weight = p.terms(x), p.weight.cpu()
@@ -315,7 +315,7 @@ def coverage_floor(
     n: Count, # samples
     radius: Positive = 3., # standard deviations within which a sample is near
 ) -> Coverage:
-    "What a perfect sampler can expect of `mode_coverage` (12.13); on the CPU."
+    "What a perfect sampler can expect of `mode_coverage` (12.15); on the CPU."
     half_dim, half = torch.tensor([p.dim/2, radius**2/2], dtype=torch.float64)
     near, weight = torch.special.gammainc(half_dim, half), p.weight.cpu()
     found = (1 - (1 - near*weight)**n).sum()

@@ -65,7 +65,7 @@ def zero_init(
 
 # %% ../nbs/08_nets.ipynb #bb4d192a
 class Label(nn.Embedding):
-    "A learned vector for each class and a last one for none, at first 0 (8.2)."
+    "A learned vector for each class and a last one for none, at first 0 (8.5)."
     def __init__(self,
         classes: int, # how many
         c_time: int, # length of the time's code
@@ -87,7 +87,7 @@ def code_of(
     t: Tensor, # times `(B,)`
     y: Tensor | None, # classes `(B,)`
 ) -> Tensor: # `(B, c_time)`
-    "What the layers are told of time and class (8.2)."
+    "What the layers are told of time and class (8.5)."
     code = net.time(time_embedding(t, net.time[0].in_features).to(x.dtype))
     return code if net.label is None else code + net.label(y)
 
@@ -118,7 +118,7 @@ Classes = Annotated[Tensor, check_classes]
 
 # %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
-    "Residual layers for vectors, with waves and a gate (8.2, 8.3, 8.4)."
+    "Residual layers for vectors, with waves and a gate (8.5, 8.6, 8.7)."
     @door
     def __init__(self,
         dim: Count, # length of x
@@ -149,7 +149,7 @@ def forward(self:MLP,
     t: Times, # `(B,)`
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out)`
-    "The prediction (8.4); of an output that is longer than x, the rest has no m."
+    "The prediction (8.7); of an output that is longer than x, the rest has no m."
     if x.shape[1:] != (self.dim,):
         raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
     angle, code = x @ self.waves, code_of(self, x, t, y)
@@ -160,7 +160,7 @@ def forward(self:MLP,
 
 # %% ../nbs/08_nets.ipynb #466fb779
 class ResBlock(nn.Module):
-    "Two convolutions around a shortcut; the code scales and shifts between (8.5)."
+    "Two convolutions around a shortcut; the code scales and shifts between (8.9)."
     def __init__(self,
         c: int, # channels
         c_time: int, # length of the code
@@ -183,7 +183,7 @@ class ResBlock(nn.Module):
 
 # %% ../nbs/08_nets.ipynb #69d62931
 class Attention(nn.Module):
-    "Self-attention over the places of a picture, around a shortcut (8.x-attention)."
+    "Self-attention over the places of a picture, around a shortcut (8.10)."
     def __init__(self,
         c: int, # channels, a multiple of `heads`
         heads: int = 4, # how many questions a place asks at once
@@ -314,7 +314,7 @@ def forward(self:UNet,
     t: Times, # `(B,)`
     y: Classes | None = None, # the class of each example `(B,)`, or no condition
 ) -> Tensor: # `(B, out, H, W)`
-    "The prediction (8.2)."
+    "The prediction (8.5)."
     if x.ndim != 4 or x.shape[1] != self.channels:
         wanted = f"(B, {self.channels}, H, W)"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
@@ -325,7 +325,7 @@ def forward(self:UNet,
 
 # %% ../nbs/08_nets.ipynb #42096e23
 class Guided(nn.Module):
-    "A model that is asked with its condition and without (8.6)."
+    "A model that is asked with its condition and without (8.13)."
     def __init__(self,
         model: Any, # callable (x, t), and (x, t, y)
         guidance: float, # how far to go from the one answer to the other
@@ -352,5 +352,5 @@ def guided(
     model: Model, # callable (x, t), and (x, t, y); such as `run.ema`
     guidance: between(0), # 0: no condition; 1: the model itself; more: more typical
 ) -> Any: # a model (x, t, y)
-    "The model of log q(x_t) + guidance log q(y | x_t) (8.6; Ho 2022, eq. 6)."
+    "The model of log q(x_t) + guidance log q(y | x_t) (8.13; Ho 2022, eq. 6)."
     return model if guidance == 1 else Guided(model, guidance)

@@ -136,7 +136,7 @@ def ddim_terms(
     times: list[int], # decreasing, down to 0
     eta: float = 0., # 0: no noise; 1: as much as the posterior
 ) -> Tensor: # `(len(times)-1, 3)` float64: factors of x_t, of x0_hat, deviation of noise
-    "The three numbers of each stride (10.2; J. Song 2021, eq. 12 and 16)."
+    "The three numbers of each stride (10.7; J. Song 2021, eq. 12 and 16)."
     t, e = torch.tensor(times[:-1]), torch.tensor(times[1:])
     log_kept = s.alpha_bar[t].log() - s.alpha_bar[e].log()
     log_kept = log_kept.nan_to_num(-torch.inf, neginf=-torch.inf)
@@ -151,7 +151,7 @@ def ddim_rule(
     times: list[int], # falling to 0
     eta: float = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # the stride
-    "Keep a part of the noise that is there, and add some fresh (10.2)."
+    "Keep a part of the noise that is there, and add some fresh (10.7)."
     rows = dict(zip(times, ddim_terms(d.schedule.to("cpu"), times, eta).tolist()))
     denoise = d.denoiser(net, times[:-1])
     def stride(x, t, s, last, generator):
@@ -172,7 +172,7 @@ def ddim(
     steps: Strides = 50, # calls of the model, or the times, as [901, 801, ..., 1, 0]
     eta: Share = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # generator of (t, x_t), t falling to 0
-    "DDIM, strides of any length that keep the marginals (10.2; J. Song 2021)."
+    "DDIM, strides of any length that keep the marginals (10.7; J. Song 2021)."
     return walk(d, model, shape, steps, partial(ddim_rule, eta=eta), generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #cf390c9b

@@ -82,7 +82,7 @@ def ema_update(
     decay: float, # the final mu
     step: int, # steps done so far, from 0
 ):
-    "Move an average of weights towards a model's (9.2)."
+    "Move an average of weights towards a model's (9.8)."
     mu = min(decay, (1+step)/(10+step))
     now = [w.to(a) for a, w in zip(average, model)]         # in the average's precision
     torch._foreach_lerp_(average, now, 1-mu)
@@ -170,7 +170,7 @@ def learning_rate(
 
 # %% ../nbs/09_training.ipynb #f07e82db
 class Part:
-    "A network that is asked for some rows of a batch; of the others it says 0 (9.3)."
+    "A network that is asked for some rows of a batch; of the others it says 0 (9.9)."
     def __init__(self,
         model: nn.Module, # the whole network
         rows: slice, # which
@@ -198,7 +198,7 @@ def backward(
     batch: Any, # of data, on the run's device
     plan: dict, # `accumulate`: parts; `precision`: "bf16", or None for the network's own
 ) -> Tensor: # the mean loss `()`
-    "A batch's loss and its gradient, summed over parts of its rows (9.3)."
+    "A batch's loss and its gradient, summed over parts of its rows (9.9)."
     n, g, total = len(pair_of(batch)[0]), run.generator, 0.
     rank, ranks = (0, 1) if run.team is None else (run.team.rank, run.team.ranks)
     parts, before = plan["accumulate"]*ranks, g.get_state()
@@ -343,7 +343,7 @@ def time_chances(
     centre: float = 2.4, # c, the log SNR that is drawn most
     width: float = 2.4, # s, the bell's standard deviation, in log SNR
 ) -> Tensor: # `(T,)`, with sum 1, float64 on the schedule's device
-    "How often each time 1..T is drawn: a share evenly, the rest by SNR (9.6)."
+    "How often each time 1..T is drawn: a share evenly, the rest by SNR (9.12)."
     edges = (schedule.log_snr[1:-1] + schedule.log_snr[2:])/2
     below = torch.special.ndtr((edges - centre)/width)
     below = nn.functional.pad(nn.functional.pad(below, (1, 0), value=1.), (0, 1))
@@ -353,5 +353,5 @@ def time_chances(
 def bell_centre(
     shape: tuple[int, ...], # of a batch, `(B, ...)`
 ) -> float: # c, in log SNR
-    "The log SNR that is drawn most: lower for larger pictures (9.7)."
+    "The log SNR that is drawn most: lower for larger pictures (9.13)."
     return 2.4 - (math.log(math.prod(shape[-2:])/64) if len(shape) == 4 else 0.)
