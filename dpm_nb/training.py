@@ -341,7 +341,7 @@ def time_chances(
     schedule: Schedule, # which SNR a time has
     uniform: float = 0.1, # u, the share that is drawn uniformly; 1 is the talk's way
     centre: float = 2.4, # c, the log SNR that is drawn most
-    width: float = 2.4, # s, the bell's standard deviation, in log SNR
+    width: float = 2.4, # tau, the bell's standard deviation, in log SNR
 ) -> Tensor: # `(T,)`, with sum 1, float64 on the schedule's device
     "How often each time 1..T is drawn: a share evenly, the rest by SNR (9.12)."
     edges = (schedule.log_snr[1:-1] + schedule.log_snr[2:])/2
