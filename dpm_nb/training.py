@@ -327,8 +327,8 @@ def plot_losses(
     ax = ax or plt.subplots(figsize=(7, 2.8), layout="constrained")[1]
     y, n = run.losses, min(50, run.step)
     k, total = torch.arange(1, len(y)+1), y.double().cumsum(0)
-    low, high = k - (k//4).clamp(max=25) - 1, (k + (k//4).clamp(max=25)).clamp(max=len(y))
-    total = nn.functional.pad(total, (1, 0))
+    near, total = (k//4).clamp(max=25), nn.functional.pad(total, (1, 0))
+    low, high = k - near - 1, (k + near).clamp(max=len(y))
     ax.semilogy(k, y, color="0.85", lw=0.8)
     ax.semilogy(k, (total[high] - total[low])/(high - low))
     if floor is not None: ax.axhline(floor, color="k", ls=":", label="the best there is")
