@@ -123,6 +123,18 @@ MARKS = """() => {
   walk(view.scenegraph().root, "")
   return found
 }"""
+ITEMS = MARKS.replace("[i.x, i.y, i.width, i.fill, i.text]", """({x: i.x, y: i.y, x2: i.x2, y2: i.y2, width: i.width,
+    size: i.size, angle: i.angle, text: i.text, dash: i.strokeDash, stroke: i.stroke})""")
+
+
+def told(text):
+    "A number that a figure says in words."
+    return float(text.replace("−", "-").replace("∞", "inf").replace(",", ""))
+
+
+def column(items, *fields):
+    "Fields of marks as `ITEMS` gives them, `(marks, fields)`."
+    return torch.tensor([[i[f] for f in fields] for i in items], dtype=torch.float64)
 
 
 def stored():

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_living import FIGURES, MARKS, move, page, show
+from test_living import FIGURES, MARKS, move, page, show, told
 from torch.testing import assert_close
 
 from dpm_nb.binomial import BinomialDiffusion, same_odds
@@ -17,9 +17,6 @@ NOISE = torch.tensor([next(p["value"] for p in SPEC["params"] if p["name"] == "n
 DATA = heartbeats()[2:3].double()
 PLACES = [(.5, 20, 2), (.5, 100, 2), (.5, 4, 2), (0, 20, 7), (1, 20, 2), (.6, 20, 7), (.25, 40, 17), (1, 2, 0), (.03, 100, 12), (.99, 100, 1)]
 OPACITY = MARKS.replace("i.fill, i.text", "i.fillOpacity, i.text")
-
-
-def told(text): return float(text.replace("−", "-").replace("∞", "inf"))
 
 
 def marks(seen, name, *columns):

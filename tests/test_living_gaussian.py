@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_living import FIGURES, MARKS, move, page, show
+from test_living import FIGURES, MARKS, move, page, show, told
 from torch.distributions import Normal
 from torch.testing import assert_close
 
@@ -17,9 +17,6 @@ POSTERIOR, CROWD = (name for name in FIGURES if name.startswith("03_gaussian"))
 def second_step(before, beta):
     "A chain whose step 2 starts where the share `before` of the signal's power is left, and has the size `beta`."
     return GaussianDiffusion(Schedule(torch.tensor([1-before, beta, .9999], dtype=torch.float64)))
-
-
-def told(text): return float(text.replace("−", "-"))
 
 
 def settings(page):

@@ -1,8 +1,7 @@
 "The living figure of 08_nets: its hands and its curve are what `time_embedding` computes."
 import pytest
 import torch
-from test_living import FIGURES, move, page, show
-from test_living_oracle import ITEMS, column, told
+from test_living import FIGURES, ITEMS, column, move, page, show, told
 from torch.testing import assert_close
 
 from dpm_nb.nets import time_embedding

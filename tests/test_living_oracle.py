@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_living import FIGURES, move, page, show
+from test_living import FIGURES, ITEMS, column, move, page, show, told
 from torch.testing import assert_close
 
 from dpm_nb.data import ring
@@ -13,22 +13,6 @@ from dpm_nb.oracle import Oracle
 from dpm_nb.schedule import linear
 
 RING = next(name for name in FIGURES if name.startswith("07_oracle"))
-ITEMS = """() => {
-  const found = {}
-  function walk(item, name) {
-    if (item.marktype == "group" || item.items && !item.marktype) return item.items.forEach(i => walk(i, item.name || name))
-    if (item.role == "mark") (found[item.name] ??= []).push(...item.items.map(
-      i => ({x: i.x, y: i.y, x2: i.x2, y2: i.y2, width: i.width, size: i.size, angle: i.angle, text: i.text})))
-  }
-  walk(view.scenegraph().root, "")
-  return found
-}"""
-
-
-def told(text): return float(text.replace("−", "-"))
-
-
-def column(items, *fields): return torch.tensor([[i[f] for f in fields] for i in items], dtype=torch.float64)
 
 
 def plane(pixels):

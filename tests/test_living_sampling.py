@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from test_living import FIGURES, KIND, MARKS, move, page, show
+from test_living import FIGURES, ITEMS, KIND, MARKS, move, page, show, told
 from torch.testing import assert_close
 
 from dpm_nb.core import rng
@@ -21,18 +21,6 @@ BROKEN, PATHS = (name for name in FIGURES if name.startswith("10_sampling"))
 SIDES = dict(coarse=(-.4, .5), fine=(.2, .02))
 FAULTS = "last", "root", "late", "halved", "flat"
 SIGNALS = "values => { for (const [k, v] of Object.entries(values)) view.signal(k, v); return view.runAsync().then(() => true) }"
-ITEMS = """() => {
-  const found = {}
-  function walk(item, name) {
-    if (item.marktype == "group" || item.items && !item.marktype) return item.items.forEach(i => walk(i, item.name || name))
-    if (item.role == "mark") (found[item.name] ??= []).push(...item.items.map(i => ({x: i.x, y: i.y, x2: i.x2, y2: i.y2})))
-  }
-  walk(view.scenegraph().root, "")
-  return found
-}"""
-
-
-def told(text): return float(text.replace("−", "-").replace(",", ""))
 
 
 def schedule(T, flat):

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from conftest import NBS, cells
-from test_living import FIGURES, KIND, move, page, show
+from test_living import FIGURES, ITEMS, KIND, column, move, page, show, told
 from torch.testing import assert_close
 
 from dpm_nb.gaussian import GaussianDiffusion
@@ -17,22 +17,6 @@ from dpm_nb.training import train
 
 TWO_LINES, LEARNING = (name for name in FIGURES if name.startswith("09_training"))
 FACES = torch.tensor([[-1.], [1.]], dtype=torch.float64)
-ITEMS = """() => {
-  const found = {}
-  function walk(item, name) {
-    if (item.marktype == "group" || item.items && !item.marktype) return item.items.forEach(i => walk(i, item.name || name))
-    if (item.role == "mark") (found[item.name] ??= []).push(...item.items.map(
-      i => ({x: i.x, y: i.y, size: i.size, text: i.text, dash: i.strokeDash, stroke: i.stroke})))
-  }
-  walk(view.scenegraph().root, "")
-  return found
-}"""
-
-
-def told(text): return float(text.replace("−", "-"))
-
-
-def column(items, *fields): return torch.tensor([[i[f] for f in fields] for i in items], dtype=torch.float64)
 
 
 def coin_at(left):
