@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Times', 'Classes', 'Widths', 'Places', 'check_times', 'time_embedding', 'zero_init', 'Label', 'code_of',
-           'check_classes', 'MLP', 'ResBlock', 'Attention', 'Blocks', 'Stage', 'check_sizes', 'UNet', 'Guided',
+           'check_classes', 'Waves', 'MLP', 'ResBlock', 'Attention', 'Blocks', 'Stage', 'check_sizes', 'UNet', 'Guided',
            'guided']
 
 # %% ../nbs/08_nets.ipynb #4da3c133
@@ -116,6 +116,23 @@ def check_classes(
 # %% ../nbs/08_nets.ipynb #761d63cf
 Classes = Annotated[Tensor, check_classes]
 
+# %% ../nbs/08_nets.ipynb #7cd10837
+class Waves(nn.Module):
+    "A point, and beside it its waves, whose directions are never learned (8.6)."
+    def __init__(self,
+        dim: int, # length of a point
+        waves: int = 32, # how many directions
+    ):
+        super().__init__()
+        self.register_buffer("W", torch.randn(dim, waves)*math.sqrt(8/dim))
+
+    def forward(self,
+        x: Tensor, # `(B, dim)`
+    ) -> Tensor: # `(B, dim + 2 waves)`
+        "phi(x)."
+        angle = x @ self.W
+        return torch.cat([x, angle.sin(), angle.cos()], 1)
+
 # %% ../nbs/08_nets.ipynb #a0b58028
 class MLP(nn.Module):
     "Residual layers for vectors, with waves and a gate (8.5, 8.6, 8.7)."
@@ -138,7 +155,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.last = zero_init(nn.Linear(self.width, dim if out is None else out))
         self.gate = zero_init(nn.Linear(self.width, 2))
-        self.register_buffer("waves", torch.randn(dim, waves)*math.sqrt(8/dim))
+        self.waves = Waves(dim, waves)
         self.label = None if classes is None else Label(classes, self.width)
 
 # %% ../nbs/08_nets.ipynb #9a0638bc
@@ -152,8 +169,7 @@ def forward(self:MLP,
     "The prediction (8.7); of an output that is longer than x, the rest has no m."
     if x.shape[1:] != (self.dim,):
         raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
-    angle, code = x @ self.waves, code_of(self, x, t, y)
-    h = self.first(torch.cat([x, angle.sin(), angle.cos()], 1))
+    code, h = code_of(self, x, t, y), self.first(self.waves(x))
     for layer in self.layers: h = h + F.silu(layer(h + code))
     out, (a, m) = self.last(F.silu(h)), self.gate(code).split(1, 1)
     return (1+a)*out + m*F.pad(x, (0, out.shape[1] - self.dim))

@@ -514,8 +514,8 @@ THERE = {
     "features.confidence": lambda e: features.confidence(e.classifier(), e.bytes),
     "features.nearest": lambda e: [features.nearest(e.bytes, e.bytes.cpu(), 5), features.nearest(e.x, e.z)],
 
-    "families.Waves": lambda e: families.Waves(2).to(e.device),
-    "families.Waves.forward": lambda e: families.Waves(2).to(e.device)(e.x),
+    "nets.Waves": lambda e: nets.Waves(2).to(e.device),
+    "nets.Waves.forward": lambda e: nets.Waves(2).to(e.device)(e.x),
     "families.Residual": lambda e: families.Residual(2, 2).to(e.device),
     "families.Residual.forward": lambda e: families.Residual(2, 2).to(e.device)(e.x),
     "families.point_net": lambda e: families.point_net(2, 3, 8).to(e.device)(e.x),
