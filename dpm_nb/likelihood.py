@@ -34,7 +34,7 @@ def probe_vectors(
     n: Count | None = None, # how many random signs; None: the unit vectors
     generator: torch.Generator | None = None, # where the signs are drawn
 ) -> Tensor: # `(n, B, ...)` or `(D, B, ...)`
-    "The vectors z of (11.5)."
+    "The vectors z of (11.7)."
     if n is not None:
         coins = draw(x.new_empty(n, *x.shape), generator, torch.rand).round()
         return 2*coins - 1
@@ -50,7 +50,7 @@ def divergence(
     t: Time, # in 1..T
     z: Tensor, # `(K, B, ...)`
 ) -> tuple[Tensor, Tensor]: # the velocity `(B, ...)`, and z^T J z for each z, `(K, B)`
-    "The field and its stretch along each vector (11.2, 11.5)."
+    "The field and its stretch along each vector (11.2, 11.7)."
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         v = d.predict(model, x, t).v
@@ -76,7 +76,7 @@ def stops(
 def path_weights(
     phi: Tensor, # `(N+1,)`, the angles of the stops, from 0
 ) -> Tensor: # `(N+1,)`, what the divergence at each is multiplied with; 0 at the data
-    "The integral of (11.4) as a sum over the stops (11.6)."
+    "The integral of (11.6) as a sum over the stops (11.10)."
     p, q = phi[1:-1].square(), phi[2:].square()
     gap = (q-p).clamp(min=1e-300)
     rate = torch.where(q > p, torch.log(q/p)/gap, 1/q)  # two stops may be one in float64
@@ -123,7 +123,7 @@ def follow(
     times: list[int], # of the stops, from 0
     probe = None, # function of x that gives vectors z as `probe_vectors` does
 ): # generator of (t, x_t, traces `(K, B)` or None)
-    "Heun's method from stop to stop (11.7)."
+    "Heun's method from stop to stop (11.11)."
     phi, v, traces = angle(d.schedule).tolist(), torch.zeros_like(x), None
     for s, t in pairwise(times):
         h = phi[t] - phi[s]
@@ -142,7 +142,7 @@ def flow(
     steps: Count | None = None, # strides, in 1..T; default: T
     probe: Callable | None = None, # function of x, gives z as `probe_vectors` does
 ): # generator of (t, x_t, traces `(K, B)`, or None without a probe), t rising to T
-    "The path of (11.2) from data to noise, by Heun's method (11.7)."
+    "The path of (11.2) from data to noise, by Heun's method (11.11)."
     d, net, x0 = prepare(d, model, x0, y)
     net.model = traced(net.model)
     return follow(d, net, x0, stops(angle(d.schedule), steps), probe)
@@ -159,7 +159,7 @@ def likelihood_draws(
     generator: torch.Generator | None = None, # where the signs are drawn
     batch: Count = 1024, # examples in one call of the model
 ) -> Tensor: # `(probes, B)`, or `(1, B)`: nats, in float64 (MPS: float32)
-    "One estimate of log p(x_0) for each probe, or the exact one (11.4)."
+    "One estimate of log p(x_0) for each probe, or the exact one (11.6)."
     d, net, x0 = prepare(d, model, x0, y)
     net.model, phi, rows = traced(net.model), angle(d.schedule), []
     times = stops(phi, steps)
@@ -192,7 +192,7 @@ def log_likelihood(
     y: Tensor | None = None, # the condition of each example `(B, ...)`
     **kwargs, # as for `likelihood_draws`: `steps`, `probes`, `generator`, `batch`
 ) -> Tensor: # `(B,)`, nats, in float64 (MPS: float32)
-    "log p(x_0) by the probability-flow ODE (11.4; Y. Song 2021, eq. 39)."
+    "log p(x_0) by the probability-flow ODE (11.6; Y. Song 2021, eq. 39)."
     return likelihood_draws(d, model, x0, y, **kwargs).mean(0)
 
 # %% ../nbs/11_likelihood.ipynb #623c4fe0
@@ -206,7 +206,7 @@ def log_likelihood_estimate(
     probes: at_least(2) = 4, # random signs at each stop
     **kwargs, # as for `likelihood_draws`: `steps`, `generator`, `batch`
 ) -> tuple[Tensor, Tensor]: # nats and their standard errors, `(B,)` each, in float64
-    "log p(x_0) by random traces, unbiased, and how sure it is (11.5)."
+    "log p(x_0) by random traces, unbiased, and how sure it is (11.7)."
     each = likelihood_draws(d, model, x0, y, probes=probes, **kwargs)
     return each.mean(0), each.std(0)/probes**0.5
 
@@ -216,6 +216,6 @@ def dequantise(
     x: Tensor, # pictures in bytes, any shape
     generator: torch.Generator | None = None, # where places in the intervals are drawn
 ) -> Tensor: # reals, within half a grey level of k/127.5 - 1
-    "Spread each byte evenly over its interval (11.8)."
+    "Spread each byte evenly over its interval (11.12)."
     x = to_real(x)
     return x + (draw(x, generator, torch.rand) - 0.5)/127.5
