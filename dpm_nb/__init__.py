@@ -14,7 +14,8 @@ _HOME = {
     "vlb": "bound", "vlb_estimate": "estimate", "log_likelihood": "likelihood",
     "MLP": "nets", "UNet": "nets", "train": "training", "fit": "engine",
     "save_run": "keep", "load_run": "keep", "sample": "sampling",
-    "ddpm": "sampling", "ddim": "sampling",
+    "ddpm": "sampling", "ddim": "sampling", "heun": "solvers", "dpmpp_2m": "solvers",
+    "unipc": "solvers",
     "digits": "data", "swiss_roll": "data", "heartbeat": "data",
     "show_images": "show", "show_points": "show",
 }

@@ -11,6 +11,7 @@ __all__ = ['Strides', 'samplers', 'start', 'timesteps', 'check_strides', 'stride
 import inspect
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from itertools import pairwise
 from numbers import Integral
 from typing import Annotated, Any
@@ -186,6 +187,7 @@ def sampler_of(
     "The sampler by its name; raise where it is unknown, or has no such option."
     name = getattr(method, "__name__", method)
     if not callable(method):
+        if method not in [*samplers]: import_module("dpm_nb.solvers")  # adds its rules
         method = samplers[check_choice("method", method, choices=samplers)]
     takes = lambda how: set(options) <= set(inspect.signature(how).parameters)
     if not takes(method):

@@ -15,12 +15,12 @@ from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
 from dpm_nb import (binomial, bound, chain, core, data, engine, estimate, families, features, gaussian, keep, likelihood, metrics, nets,
-                    oracle, sampling, schedule, show, training)
+                    oracle, sampling, schedule, show, solvers, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
-MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling,
+MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling, solvers,
            likelihood, metrics, features, families, show)
 
 
@@ -260,6 +260,13 @@ class Env:
     def few(self): return dict(steps=3, batch=8, device=self.device, progress=False)
 
 
+def walked_twice(rule, e):
+    "Two strides of a rule, the second knowing the first."
+    stride = rule(e.d(), core.Network(e.net()), [5, 2, 1, 0])
+    x, last = stride(e.x, 5, 2, None, e.g)
+    return stride(x, 2, 1, last, e.g)[0]
+
+
 def last(loop):
     "The last value of a generator, and all that it gave."
     return [*loop][-1]
@@ -476,6 +483,15 @@ THERE = {
     "sampling.ddim": lambda e: [last(sampling.ddim(e.d(clip=(-1, 1)), m, (4, 2), e.g, eta=eta, steps=steps))
                                 for m in e.models() for eta in (0., 1.)
                                 for steps in (3, [5, 2, 0], torch.tensor([5, 0], device=e.device))],
+    **{f"solvers.{name}_rule": lambda e, name=name: walked_twice(getattr(solvers, f"{name}_rule"), e)
+       for name in ("heun", "dpmpp_2m", "unipc")},
+    **{f"solvers.{name}": lambda e, name=name: [
+        last(getattr(solvers, name)(e.d("v", clip=(-1, 1)), m, (4, 2), e.g, steps=steps))
+        for m in e.models() for steps in (3, [5, 2, 1, 0])] for name in ("heun", "dpmpp_2m", "unipc")},
+    "solvers.Strided.forward": lambda e: [solvers.Strided(e.net(), [5, 2, 0], place)(e.x, torch.ones(len(e.x), dtype=torch.long, device=e.device))
+                                          for place in (None, torch.zeros(3))],
+    "solvers.respace": lambda e: [last(sampling.ddpm(*solvers.respace(e.d(), e.net(), [5, 2, 0], error), (4, 2), e.g))
+                                  for error in (None, torch.ones(2))],
     "sampling.sample_model": lambda e: [sampling.sample_model(e.d(), m, (4, 2), how, e.g, **kw) for m in e.models()
                                         for how, kw in (("ddpm", {}), ("ddim", {"steps": 3}), ("ddpm", {"xT": e.x}))],
     "sampling.sample_run": lambda e: [sampling.sample_run(e.run(), 5, method=m, steps=s, seed=0, batch=2)
@@ -574,6 +590,7 @@ TABLES = {
 
 # Of these the docstring, or the word of a signature, says that they work or end on the CPU.
 HERE = {
+    "solvers.guess_error": lambda e: solvers.guess_error(e.d(), e.net(), e.x, [5, 1], generator=e.g),
     "data.two_bumps": lambda e: data.two_bumps(),
     "data.swiss_density": lambda e: data.swiss_density(),
     "data.ring": lambda e: data.ring(),
@@ -595,6 +612,8 @@ HERE = {
     "chain.on_grid": lambda e: [chain.on_grid(data.two_bumps(), n=101), chain.on_grid(data.two_bumps().to(e.device), n=101)],
     "oracle.bumps": lambda e: oracle.bumps(e.mixture),
     "training.Run.losses": lambda e: e.run().losses,
+    "solvers.two_answers": lambda e: solvers.two_answers(e.s.to("cpu"), [5, 3, 0]),
+    "solvers.three_answers": lambda e: solvers.three_answers(e.s.to("cpu"), [5, 3, 1, 0]),
     "sampling.ddim_terms": lambda e: sampling.ddim_terms(e.s.to("cpu"), [5, 3, 0], 1.),
     "sampling.record": lambda e: sampling.record(sampling.ddpm(e.d(), e.net(), (4, 2), e.g), [5, 0]),
     "metrics.factor": lambda e: metrics.factor(e.x.T @ e.x),
@@ -612,6 +631,8 @@ HERE = {
 
 # These give numbers, functions, pictures or nothing; they have to run.
 PLAIN = {
+    "solvers.spaced": lambda e: solvers.spaced(e.s, 2, "edm", (0, 1e9)),
+    "solvers.Strided": lambda e: solvers.Strided(e.net(classes=3), [5, 0]).classes == 3 or 1/0,
     "core.pick_device": lambda e: core.pick_device(e.device).type == e.device or 1/0,
     "core.check_condition": lambda e: [core.check_condition(e.net(classes=T+2), y, 8) for y in (e.t, e.t.cpu(), None)],
     "core.Family.recipe": lambda e: e.d().recipe,
