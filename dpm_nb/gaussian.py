@@ -231,7 +231,7 @@ def decoder_var(
     s: Schedule, # the noise schedule
     t: int | Tensor, # in 1..T
 ) -> Tensor: # float64 of the shape of `t`, above 0
-    "The posterior's variance; at t=1, where it is 0, that of t=2 (Nichol 2021, eq. 15)."
+    "The posterior's variance; at t=1, where it is 0, that of t=2."
     if s.T == 1: return s.beta[t]
     return posterior_terms(s, torch.as_tensor(t).clamp(min=2))[2]
 
@@ -338,7 +338,7 @@ def cross_entropy(
     q: Normal, # of shape `(B, ...)`
     p: Normal, # of the same shape
 ) -> Tensor: # `(B,)`, nats, a mean over an example's numbers
-    "-E_q log p: the divergence of the two and the entropy of q (Nichol 2021, eq. 16)."
+    "-E_q log p: the divergence of the two and the entropy of q."
     error = q.variance + (q.mean - p.mean).square()     # E_q (x - mean of p)^2
     return per_example((torch.log(2*math.pi*p.variance) + error/p.variance)/2).mean(1)
 

@@ -108,7 +108,7 @@ def sigmoid(
     end: between(-50, 50) = 3., # and where it ends, further on
     tau: between(0.1) = 1., # temperature: both ends are divided by it
 ) -> Schedule:
-    "A logistic curve for alpha_bar, beta up to 0.999 (2.11; Jabri 2022, 3.3)."
+    "A logistic curve for alpha_bar, beta up to 0.999 (2.11; Jabri 2022)."
     check_number("end", end, low=start + 1e-3)
     half = (end-start)/tau*torch.arange(T, -1, -1, dtype=torch.float64)/T/2  # still to go
     z = end/tau/2

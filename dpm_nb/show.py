@@ -186,7 +186,8 @@ class Living:
         Image, small = of_lab("PIL.Image"), io.BytesIO()
         png = of_lab("vl_convert").vegalite_to_png(self.spec, "5.20", scale=2)
         picture = Image.open(io.BytesIO(png)).convert("RGB")
-        picture.quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        how = dict(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        picture.quantize(64, **how).save(small, "PNG", optimize=True)  # keeps each hue
         return {"application/vnd.vegalite.v5+json": self.spec,
                 "image/png": base64.b64encode(small.getvalue()).decode(),
                 "text/plain": repr(self)}

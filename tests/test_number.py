@@ -1,4 +1,6 @@
 "Equations: their numbers run in order, whatever is cited stands somewhere, and `make number` keeps it so."
+import re
+
 import nbformat
 import number
 import pytest
@@ -23,6 +25,14 @@ def test_cited_equations_stand_in_the_book(path):
         assert not lost, f"{path.name}, cell {cell.id} cites {', '.join(lost)}, which no equation bears"
         assert "{#eq-" not in cell.source and "@eq-" not in cell.source, \
             f"{path.name}, cell {cell.id} has a label or a citation that only the site can read: write \\tag{{3.x-name}} and (3.x-name)"
+
+
+@each_notebook
+def test_no_working_name_is_left_where_a_reader_sees_it(path):
+    "`make number` mends prose and docstrings; what a cell prints it cannot mend."
+    for cell in BOOKS[path].cells:
+        seen = re.findall(rf"{number.chapter(path)}\.x-\w+", cell.source + str(cell.get("outputs", "")))
+        assert not seen, f"{path.name}, cell {cell.id} still says {seen[0]}: say the equation's number"
 
 
 def test_contributors_are_sent_to_equations_that_exist():
