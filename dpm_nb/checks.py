@@ -71,11 +71,14 @@ def check_count(
     visit: Visit | None = None, # not needed
     least: int = 1, # the smallest allowed value
 ) -> int: # the same value as an `int`
-    "Raise unless `value` is a whole number of at least `least`."
+    "Raise unless `value` is a whole number of at least `least` that fits 64 bits."
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number of at least {least}, "
                         f"got {shown(value)}")
-    if value < least: raise ValueError(f"{name} must be at least {least}, got {value}")
+    if not least <= value < 2**63:
+        raise ValueError(f"{name} must be "
+                         f"{f'at least {least}' if value < least else 'below 2**63'}, "
+                         f"got {value}")
     return int(value)
 
 # %% ../nbs/90_checks.ipynb #82ab0319

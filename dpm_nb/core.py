@@ -78,7 +78,11 @@ def pick_device(
     device: str | torch.device | None = None, # a name such as "cuda:1", or None to choose
 ) -> torch.device: # CUDA where there is one, else Apple's MPS, else the CPU
     "The device to work on."
-    if device is not None: return torch.device(device)
+    try:
+        if device is not None: return torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be a name such as 'cpu' or 'cuda:1', got {device!r}"
+                         ) from None
     if torch.cuda.is_available(): return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 

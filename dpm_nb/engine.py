@@ -24,7 +24,7 @@ from fastcore.meta import delegates
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .checks import Count, Examples, Model, Positive, Share, door
+from .checks import Count, Examples, Model, Number, Positive, Share, door
 from .core import Diffusion, check_condition, first_real, rng
 from .data import Data, batches, pair_of
 from .estimate import vlb_estimate
@@ -322,7 +322,7 @@ def fit(
     plot: bool | None = None, # show a curve that grows? default: in notebooks
     watch: Callable | None = None, # function of the run; what it returns is shown
     held: Data | None = None, # data that are not learned from, to estimate the bound of
-    floor: float | None = None, # the loss that no network can pass, where it is known
+    floor: Number | None = None, # the loss that no network can pass, where it is known
     log: str | Path | None = None, # a folder for TensorBoard
     accelerator: Any = None, # of Accelerate; default: where a launcher began us
     **kwargs, # as for `train`

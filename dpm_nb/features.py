@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from .checks import Count, Positive, Seed, Visit, at_least, door
 from .checks import Examples, check_examples, check_real, looked_at
-from .core import first_real, pick_device, to_real
+from .core import first_real, pick_device, precise, to_real
 from .metrics import moments
 
 # %% ../nbs/12b_features.ipynb #f0207acc
@@ -106,6 +106,8 @@ def measure(self: Classifier,
     "Learn the spread of the hidden layer, for (12b.1)."
     mean, cov = moments(check_real("hidden layer", self.hidden(x)))
     value, vector = torch.linalg.eigh(cov)
+    if not value.max() > 0:
+        raise ValueError("x must hold pictures that differ in the hidden layer, got none")
     self.centre.copy_(mean)
     self.scale.copy_(vector*(value + .01*value.max()).rsqrt() @ vector.T)
     return self
@@ -209,5 +211,7 @@ def nearest(
                          f"got {tuple(samples.shape)} and {tuple(train.shape)}")
     a, b = (to_real(v) if v.dtype == torch.uint8 else v for v in (samples, train))
     a, b = a.flatten(1), b.flatten(1).to(a)
-    index = torch.cat([torch.cdist(part, b).argmin(1) for part in a.split(batch)])
+    fine, centre = precise(b), precise(b).mean(0)   # the fast way of cdist loses digits
+    near = lambda part: torch.cdist(precise(part) - centre, fine - centre).argmin(1)
+    index = torch.cat([near(part) for part in a.split(batch)]).to(a.device)
     return (a - b[index]).norm(dim=1), index

@@ -56,19 +56,21 @@ HOMES = {"GaussianDiffusion": "gaussian", "BinomialDiffusion": "binomial",
 # %% ../nbs/09a_keep.ipynb #95e1fe3f
 def described(
     thing: Any, # a diffusion or a network
-) -> dict | None: # its class by name and its arguments; None where it is not of this book
-    "How to make a thing again, in plain values and tensors."
-    name = type(thing).__name__
-    if type(thing).__module__ != f"dpm_nb.{HOMES.get(name)}": return None
-    s = getattr(thing, "schedule", None)
-    schedule = None if s is None else {"beta": s.beta[1:].cpu(), "name": s.name}
-    return {"name": name, "recipe": thing.recipe, "schedule": schedule}
+) -> dict | None: # its class by name, and its arguments if it is of this book; or None
+    "What a thing is, in plain values and tensors; of this book's, how to make it again."
+    if not isinstance(thing, (nn.Module, Diffusion)): return None
+    kind, s = type(thing), getattr(thing, "schedule", None)
+    own = kind.__module__ == f"dpm_nb.{HOMES.get(kind.__name__)}"
+    table = {"beta": s.beta[1:].cpu(), "name": s.name} if isinstance(s, Schedule) else None
+    return {"name": kind.__qualname__, "recipe": thing.recipe if own else None,
+            "schedule": table}
 
 # %% ../nbs/09a_keep.ipynb #edfb0a29
 def remade(
-    what: dict, # from `described`
-) -> Any: # a diffusion or a network
+    what: dict | None, # from `described`
+) -> Any: # a diffusion or a network; None where it is not of this book
     "A thing by its description."
+    if what is None or what["recipe"] is None: return None
     kind = getattr(import_module(f"dpm_nb.{HOMES[what['name']]}"), what["name"])
     s = what["schedule"]
     tables = [] if s is None else [Schedule(s["beta"], s["name"])]
@@ -100,10 +102,11 @@ def put_back(
 ) -> Run: # the same
     "Make a run what another one was; nothing is changed where the network does not fit."
     shapes = lambda weights: {k: v.shape for k, v in weights.items()}
-    if shapes(plain(run.model).state_dict()) != shapes(state["model"]):
+    nets = {k: plain(getattr(run, k)) for k in ("model", "ema")}
+    if any(shapes(net.state_dict()) != shapes(state[k]) for k, net in nets.items()):
         raise ValueError(f"model must have the layers of the run in {path}, "
-                         f"got another {type(plain(run.model)).__name__}")
-    for k in ("model", "ema"): plain(getattr(run, k)).load_state_dict(state[k])
+                         f"got another {type(nets['model']).__name__}")
+    for k, net in nets.items(): net.load_state_dict(state[k])
     run.optimizer.load_state_dict(state["optimizer"])
     run.history = state["history"].to(run.device)
     for k in ("step", "begun", "plan", "shape"): setattr(run, k, state[k])
@@ -143,8 +146,9 @@ def read(
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError): raise
     except Exception: damaged, state = "all", None   # whatever they say of such a file
-    if damaged or not isinstance(state, dict) or not (
-            {"format", "model", "ema", "optimizer", "net", "plan"} <= state.keys()):
+    parts = {"step", "begun", "plan", "shape", "model", "ema", "optimizer", "generator",
+             "streams", "history", "d", "net", "format"}
+    if damaged or not isinstance(state, dict) or not parts <= state.keys():
         raise ValueError(f"path must name a whole file that save_run wrote, got {path}")
     if state["format"] > FORMAT:
         raise ValueError(f"path must name a file of format {FORMAT} or less, got {path} "
@@ -186,13 +190,14 @@ def load_run(
     state = newest(path) if Path(path).is_dir() else read(path)
     if state is None:
         raise FileNotFoundError(f"path must hold a checkpoint, got the folder {path}")
-    if model is None and state["net"] is None:
+    made = remade(state["net"]) if model is None else model
+    if made is None:
         raise ValueError("model must be given where the network is not of dpm_nb.nets, "
                          f"as in {path}, got None")
     own = next(v.dtype for v in state["model"].values() if v.is_floating_point())
-    model = remade(state["net"]).to(own) if model is None else model
+    model = made.to(own) if model is None else model
     run = put_back(Run(model, device=device), state, path)
-    run.d = d if d is not None or state["d"] is None else remade(state["d"])
+    run.d = remade(state["d"]) if d is None else d
     return run
 
 # %% ../nbs/09a_keep.ipynb #fea0d96e

@@ -38,7 +38,7 @@ def probe_vectors(
     if n is not None:
         coins = draw(x.new_empty(n, *x.shape), generator, torch.rand).round()
         return 2*coins - 1
-    D = x[0].numel()
+    D = x.shape[1:].numel()
     return torch.eye(D).to(x).reshape(D, 1, *x.shape[1:]).expand(D, *x.shape)
 
 # %% ../nbs/11_likelihood.ipynb #1bf2989a
@@ -95,7 +95,7 @@ def traced(
         out = model(*args)
         if torch.is_grad_enabled() and not getattr(out, "requires_grad", True):
             raise ValueError("model must be differentiable in x, got an output without "
-                             "a gradient (no_grad?)")
+                             "a gradient (no_grad, or inference_mode?)")
         return out
     return ask
 

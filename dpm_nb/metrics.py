@@ -67,6 +67,10 @@ def factor(
     if cov.ndim < 2 or cov.shape[-1] != cov.shape[-2]:
         raise ValueError(f"cov must have shape (..., F, F), got {tuple(cov.shape)}")
     value, vector = torch.linalg.eigh(cov)
+    size = cov.abs().amax() if cov.numel() else 0.
+    if (cov - cov.mT).abs().gt(1e-4*size).any() or value.lt(-1e-4*size).any():
+        raise ValueError("cov must be symmetric, with no negative variance along any "
+                         f"direction, got {shown(cov.tolist())}")
     return vector*value.clamp(min=0).sqrt().unsqueeze(-2)
 
 # %% ../nbs/12_metrics.ipynb #e04455d1
@@ -230,6 +234,8 @@ def frechet_score(
     samples, train = (x[shuffled(len(x), g)[:n]] for x in (samples, train))
     how = {"level": level, "groups": groups, "generator": g}
     share = lambda s, r, t: frechet(s, t)/frechet(r, t)
+    if frechet(train, test) == 0:
+        raise ValueError("train must differ from test, got a distance of 0")
     ratio = interval(share, samples, train, test, **how)
     distance, floor = (interval(frechet, x, test, **how) for x in (samples, train))
     return FrechetScore(distance, floor, ratio, redrawn, n)

@@ -41,7 +41,9 @@ def start(
         raise ValueError("shape must be (B, ...) where no xT is given, got None")
     check_condition(model, y, shape[0] if xT is None else len(xT))
     net, tables = Network(model, y), d.schedule.beta.device
-    if xT is not None: return net, d.states(xT, "xT")
+    if xT is not None:
+        low = xT.is_floating_point() and xT.dtype.itemsize < 4
+        return net, d.states(xT.float() if low else xT, "xT")
     beside = tables if generator is None or tables.type != "cpu" else generator.device
     dtype = torch.promote_types(net.dtype or torch.float32, torch.float32)
     prior = d.prior(shape, net.device or beside, dtype)
@@ -170,10 +172,11 @@ def ddim(
     generator: torch.Generator | None = None, # where noise is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
-    steps: Strides = 50, # calls of the model, or the times, as [901, 801, ..., 1, 0]
+    steps: Strides | None = None, # calls, or the times, as [901, ..., 1, 0]; default: 50
     eta: Share = 0., # 0: no fresh noise; 1: as much as the posterior
 ): # generator of (t, x_t), t falling to 0
     "DDIM, strides of any length that keep the marginals (10.7; J. Song 2021)."
+    steps = min(50, d.schedule.T) if steps is None else steps
     return walk(d, model, shape, steps, partial(ddim_rule, eta=eta), generator, xT, y)
 
 # %% ../nbs/10_sampling.ipynb #cf390c9b
@@ -228,7 +231,8 @@ def sample_run(
 ) -> Tensor: # x_0 `(n, ...)`, on the run's device
     "Samples of a trained run, by its averaged network."
     if run.d is None:
-        raise ValueError("run must be one that was trained on a diffusion, got another")
+        raise ValueError("run must know its diffusion, got none: give d to load_run, or "
+                         "use sample(d, run.ema, shape)")
     for name in options.keys() & {"xT", "generator", "model", "shape"}:
         raise ValueError(f"{name} must go to sample(d, model, shape), not to a run")
     if y is None and guidance != 1:
@@ -241,7 +245,7 @@ def sample_run(
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     generator, d = rng(seed, run.device), run.d.to(run.device)
     label = isinstance(y, Integral) or isinstance(y, Tensor) and y.ndim == 0
-    y = torch.full((n,), int(y), device=run.device) if label else y
+    y = torch.as_tensor(y, device=run.device).expand(n) if label else y
     check_condition(run.ema, y, n)
     net = guided(run.ema, guidance)
     bar = tqdm(delay=3, disable=not progress, unit=" strides")

@@ -57,9 +57,10 @@ def dpmpp_2m(
     generator: torch.Generator | None = None, # where the prior is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
-    steps: Strides = 20, # calls of the model, or the times, falling to 0
+    steps: Strides | None = None, # calls, or the times, falling to 0; default: 20
 ): # generator of (t, x_t), t falling to 0
     "DPM-Solver++ (2M), of second order with one call a stride (10b.4; Lu 2025)."
+    steps = min(20, d.schedule.T) if steps is None else steps
     return walk(d, model, shape, steps, dpmpp_2m_rule, generator, xT, y)
 
 # %% ../nbs/10b_solvers.ipynb #344dd5a5
@@ -91,9 +92,10 @@ def heun(
     generator: torch.Generator | None = None, # where the prior is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
-    steps: Strides = 10, # strides of two calls each, or the times, falling to 0
+    steps: Strides | None = None, # of two calls each, or the times; default: 10
 ): # generator of (t, x_t), t falling to 0
     "Heun's method in x/a over b/a, two calls a stride (10b.6; Karras 2022, alg. 1)."
+    steps = min(10, d.schedule.T) if steps is None else steps
     return walk(d, model, shape, steps, heun_rule, generator, xT, y)
 
 # %% ../nbs/10b_solvers.ipynb #04d8df22
@@ -142,9 +144,10 @@ def unipc(
     generator: torch.Generator | None = None, # where the prior is drawn
     xT: State | None = None, # the noise to start from; default: drawn from the prior
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
-    steps: Strides = 20, # calls of the model, or the times, falling to 0
+    steps: Strides | None = None, # calls, or the times, falling to 0; default: 20
 ): # generator of (t, x_t), t falling to 0
     "UniPC of order two, one call a stride (10b.8; Zhao 2023)."
+    steps = min(20, d.schedule.T) if steps is None else steps
     return walk(d, model, shape, steps, unipc_rule, generator, xT, y)
 
 # %% ../nbs/10b_solvers.ipynb #0e713eb1

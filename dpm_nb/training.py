@@ -102,6 +102,8 @@ class Run:
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         if self.dtype.itemsize < 4: self.ema.float()
         self.weights = list(model.parameters())
+        if not any(p.requires_grad for p in self.weights):
+            raise ValueError("model must have weights that can learn, got none")
         self.averages = list(self.ema.parameters())
         fused = self.device.type != "mps"
         groups = getattr(model, "weight_groups", model.parameters)()
@@ -109,9 +111,9 @@ class Run:
         if sum(len(g["params"]) for g in self.optimizer.param_groups) < len(self.weights):
             raise ValueError("weight_groups of a model must hold each of its weights")
         self.step, self.history = 0, torch.zeros(0, device=self.device)
-        self.d, self.shape, self.generator = None, None, rng(0, self.device)
         self.plan, self.begun = {}, 0 # of the last `train`, and the step it began at
-        self.team = None # processes that share each batch, where there are several
+        self.d = self.shape = self.team = None # team: processes that share each batch
+        self.generator = rng(0, self.device)
 
     @property
     def loss(self):
@@ -151,8 +153,7 @@ def check_first(
     x, y = pair_of(batch)
     check_condition(run.model, y, len(x))
     if isinstance(d, Diffusion): check_batch(d, x)
-    known = run.shape and (len(run.shape), run.shape[0])
-    if known and known != (x.ndim - 1, x.shape[1]):
+    if run.shape and (len(run.shape), run.shape[0]) != (x.ndim - 1, x.shape[1]):
         raise ValueError(f"data must have examples like those of the run, {run.shape}, "
                          f"got {tuple(x.shape[1:])}")
     return tuple(x.shape[1:])
@@ -208,8 +209,11 @@ def backward(
         model = run.model if parts == 1 else Part(run.model, rows, n)
         g.set_state(before)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=low):
-            each = objective(model, batch, g)[rows]
-        loss = each.mean()*(len(each)/n)
+            each = objective(model, batch, g)
+        if getattr(each, "shape", None) != (n,):
+            raise ValueError(f"objective must give a loss for each of {n} examples, "
+                             f"shape ({n},), got {getattr(each, 'shape', each)}")
+        loss = each[rows].mean()*(len(each[rows])/n)
         loss.backward()
         total = total + loss.detach()
     return total if run.team is None else run.team.add(run, total)
@@ -277,7 +281,7 @@ def set_out(
     run.shape = check_first(run, d, next(source))
     g.set_state(before)                             # the first step draws it again
     run.d, run.plan, run.generator, run.team = d if known else None, plan, g, team
-    if not finish: run.begun = run.step
+    run.begun = run.begun if finish else run.step
     if team is not None: team.begin(run)
     run.model.train()
     return run, diffusion_loss(d.to(run.device), *dials) if known else d, source

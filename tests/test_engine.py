@@ -20,7 +20,7 @@ from dpm_nb.core import rng
 from dpm_nb.data import digits, heartbeat, swiss_roll
 from dpm_nb.engine import fit
 from dpm_nb.gaussian import GaussianDiffusion
-from dpm_nb.keep import FORMAT, load_run, newest, save_run, state_of
+from dpm_nb.keep import FORMAT, load_run, newest, save_run, state_of, write
 from dpm_nb.nets import MLP, UNet
 from dpm_nb.sampling import sample
 from dpm_nb.schedule import cosine, linear
@@ -341,10 +341,38 @@ def test_what_a_file_cannot_name_has_to_be_given(tmp_path):
     save_run(fit(Wide(linear(20)), Own(), noise, steps=2, **quiet), tmp_path/"run.pt")
     with pytest.raises(ValueError, match="model must be given"): load_run(tmp_path/"run.pt", device="cpu")
     back = load_run(tmp_path/"run.pt", Own(), device="cpu")
-    with pytest.raises(ValueError, match="run must be one that was trained on a diffusion"): sample(back, 2)
+    with pytest.raises(ValueError, match="run must know its diffusion"): sample(back, 2)
     back = load_run(tmp_path/"run.pt", Own(), Wide(linear(20)), "cpu")
     assert type(back.d) is Wide and sample(back, 2, seed=0).shape == (2, 2)
     with pytest.raises(ValueError, match="model must have the layers"): load_run(tmp_path/"run.pt", Own(5))
+
+
+def test_a_folder_refuses_another_diffusion_or_network_of_ones_own(tmp_path):
+    "A file cannot make them again, but it knows them apart."
+    class Third(Wide): pass
+    class Other(Own): pass
+    plan = dict(steps=2, batch=4, path=tmp_path, every=1, **quiet)
+    fit(Wide(linear(20)), Own(), noise, **plan)
+    again = fit(Wide(linear(20)), Own(), noise, **plan)
+    assert again.step == 2
+    for d, model, name in ((Third(linear(20)), Own(), "d"), (Wide(linear(50)), Own(), "d"), (Wide(linear(20)), Other(), "model"),
+                           (lambda m, b, g: m(b, torch.ones(len(b))).square().mean(1), Own(), "d")):
+        with pytest.raises(ValueError, match=f"{name} must be that of the run in"): fit(d, model, noise, **plan)
+
+
+@pytest.mark.parametrize("part", ["history", "d", "ema", "generator"])
+def test_a_file_that_lacks_a_part_is_refused(tmp_path, part):
+    run = fit(GaussianDiffusion(linear(20)), MLP(2, 8), noise, steps=2, **quiet)
+    state = state_of(run)
+    del state[part]
+    write(state, tmp_path/"run.pt")
+    with pytest.raises(ValueError, match="path must name a whole file"): load_run(tmp_path/"run.pt")
+    state = state_of(run) | {"ema": {}}
+    write(state, tmp_path/"run.pt")
+    net = MLP(2, 8)
+    before = [p.clone() for p in net.parameters()]
+    with pytest.raises(ValueError, match="model must have the layers"): load_run(tmp_path/"run.pt", net, device="cpu")
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters())), "a network that does not fit was changed"
 
 
 def test_a_run_in_float64_comes_back_in_float64(tmp_path):

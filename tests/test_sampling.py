@@ -176,6 +176,36 @@ def test_the_states_that_are_asked_for_are_kept():
 
 # samples of a run
 
+def test_a_run_hands_on_a_condition_as_it_is():
+    "A real number stays one, for each sample."
+    seen = []
+    class Told(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+        def forward(self, x, t, y):
+            seen.append(y)
+            return self.layer(x)
+    run = fit(GaussianDiffusion(linear(5)), Told(), (torch.randn(8, 2), torch.rand(8)), steps=2, batch=4, device="cpu", progress=False, plot=False)
+    seen.clear()
+    sample(run, 3, y=torch.tensor(.7))
+    assert all(torch.equal(y, torch.full((3,), .7)) for y in seen) and seen
+
+
+@pytest.mark.parametrize("method", ["ddim", "dpmpp_2m", "unipc", "heun"])
+def test_a_short_chain_is_walked_in_all_its_steps_by_default(method):
+    d, model = GaussianDiffusion(cosine(7), "v"), lambda x, t: 0.1*x
+    xT = torch.randn(3, 2, generator=rng(0))
+    assert torch.equal(sample(d, model, None, method, xT=xT), sample(d, model, None, method, xT=xT, steps=7))
+
+
+def test_a_start_in_half_digits_is_walked_in_whole_ones():
+    d, xT = GaussianDiffusion(linear(10)), torch.randn(3, 2, generator=rng(0))
+    for low in (torch.float16, torch.bfloat16):
+        assert_close(sample(d, lambda x, t: 0*x, xT=xT.to(low), generator=rng(1)),
+                     sample(d, lambda x, t: 0*x, xT=xT.to(low).float(), generator=rng(1)), rtol=0, atol=0)
+
+
 @pytest.fixture(scope="module")
 def run():
     torch.manual_seed(0)

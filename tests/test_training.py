@@ -289,7 +289,7 @@ def test_an_objective_is_enough():
     run = fit(objective, Line(2, 1), noise, steps=400, lr=0.05, ema=0.9, **quiet)
     assert_close(run.ema.weight, target.T, rtol=0, atol=0.02)
     assert isinstance(told[0], torch.Generator) and run.d is None
-    with pytest.raises(ValueError, match="run must be one that was trained on a diffusion"): sample(run, 3)
+    with pytest.raises(ValueError, match="run must know its diffusion"): sample(run, 3)
     one = fit(diffusion_loss(d, "min_snr"), net(), noise, steps=5, **quiet)
     assert_close(one.losses, fit(d, net(), noise, steps=5, weight="min_snr", **quiet).losses, **same)
 
