@@ -81,8 +81,8 @@ def pick_device(
     try:
         if device is not None: return torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device must be a name such as 'cpu' or 'cuda:1', got {device!r}"
-                         ) from None
+        raise ValueError("device must be a name such as 'cpu' or 'cuda:1', "
+                         f"got {device!r}") from None
     if torch.cuda.is_available(): return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 

@@ -61,9 +61,9 @@ def described(
     if not isinstance(thing, (nn.Module, Diffusion)): return None
     kind, s = type(thing), getattr(thing, "schedule", None)
     own = kind.__module__ == f"dpm_nb.{HOMES.get(kind.__name__)}"
-    table = {"beta": s.beta[1:].cpu(), "name": s.name} if isinstance(s, Schedule) else None
+    known = isinstance(s, Schedule)
     return {"name": kind.__qualname__, "recipe": thing.recipe if own else None,
-            "schedule": table}
+            "schedule": {"beta": s.beta[1:].cpu(), "name": s.name} if known else None}
 
 # %% ../nbs/09a_keep.ipynb #edfb0a29
 def remade(

@@ -231,8 +231,7 @@ def sample_run(
 ) -> Tensor: # x_0 `(n, ...)`, on the run's device
     "Samples of a trained run, by its averaged network."
     if run.d is None:
-        raise ValueError("run must know its diffusion, got none: give d to load_run, or "
-                         "use sample(d, run.ema, shape)")
+        raise ValueError("run must know its diffusion, got none: give d to load_run")
     for name in options.keys() & {"xT", "generator", "model", "shape"}:
         raise ValueError(f"{name} must go to sample(d, model, shape), not to a run")
     if y is None and guidance != 1:

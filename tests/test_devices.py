@@ -631,6 +631,7 @@ HERE = {
 
 # These give numbers, functions, pictures or nothing; they have to run.
 PLAIN = {
+    "solvers.stops_of": lambda e: solvers.stops_of(e.s, 3),
     "solvers.spaced": lambda e: solvers.spaced(e.s, 2, "edm", (0, 1e9)),
     "solvers.Strided": lambda e: solvers.Strided(e.net(classes=3), [5, 0]).classes == 3 or 1/0,
     "core.pick_device": lambda e: core.pick_device(e.device).type == e.device or 1/0,
@@ -728,6 +729,7 @@ EXEMPT = {
                      "nets.check_times", "nets.check_classes", "core.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
+                     "solvers.check_stops", "solvers.check_limits",
                      "show.check_points", "show.check_tiles", "show.check_chart"], "a word of a signature: the doors of the calls run it"),
 }
 
@@ -851,6 +853,10 @@ LOOPS = {
     "ddpm of pictures": lambda e: sampling.ddpm(e.d(), e.unet(), (2, 1, 8, 8), e.g),
     "ddim": lambda e: sampling.ddim(e.d(), e.net(), (4, 2), e.g, steps=5),
     "ddim with noise": lambda e: sampling.ddim(e.d("v"), e.closure, (4, 2), e.g, steps=5, eta=1.),
+    **{name: lambda e, name=name: getattr(solvers, name)(e.d("v"), e.closure, (4, 2), e.g, steps=[9, 6, 4, 2, 1, 0])
+       for name in ("heun", "dpmpp_2m", "unipc")},
+    **{f"ddpm of a chain seen less often, error {error}": lambda e, error=error: sampling.ddpm(
+        *solvers.respace(e.d("v"), e.net(), [9, 6, 4, 2, 1, 0], error), (4, 2), e.g) for error in (None, torch.ones(5))},
     "flow": lambda e: likelihood.flow(e.d(), e.net(), e.x),
     "flow with signs": lambda e: likelihood.flow(e.d("v"), e.net(), e.x, probe=lambda x: likelihood.probe_vectors(x, 2, e.g)),
 }

@@ -95,7 +95,7 @@ def test_a_strided_network_keeps_its_classes_and_widths():
     made = sample(short, model, (6, 2), generator=rng(2), y=y)
     assert made.shape == (6, 2) and made.isfinite().all()
     with pytest.raises(ValueError, match="y must lie in 0..2"): sample(short, model, (1, 2), y=torch.tensor([3]))
-    with pytest.raises(ValueError, match="error must hold a number for each of 5 strides"): respace(d, net, times, error[:3])
+    with pytest.raises(ValueError, match="error must hold a number of at least 0 for each of 5 strides"): respace(d, net, times, error[:3])
     want = (net(x, torch.full((6,), times[0]), y))
     assert_close(respace(d, net, times)[1](x, torch.full((6,), 5), y), want)
 
