@@ -5,6 +5,7 @@ import io
 import math
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,7 @@ from dpm_nb.schedule import Schedule
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not reach the prior") # two steps are short, and meant to be
 
 PATH = NBS/"30_exercises.ipynb"
-FOLDED = ("#| Imports", "# Check: ")
+FOLDED = ("#| Imports", "# Check: ", "# Figure: ")
 BLANKS = ["merge", "jump", "complete", "mean_from_noise", "turn_back", "bit_back", "step_cost", "last_cost", "algorithm_1",
           "algorithm_2", "stride", "log_density"]
 CHECKS = ["e9", "e10", "e13", "e17", "v", "bits", "e6_step", "e6_last", "e19", "e20", "ddim", "likelihood"]
@@ -45,9 +46,12 @@ def said(f, *args):
     return out.getvalue().strip()
 
 
+def in_one_line(text): return " ".join(text.split())
+
+
 def verdict(book, name, f):
     f.__name__ = name
-    return said(book[CHECK[name]], f)
+    return in_one_line(said(book[CHECK[name]], f))
 
 
 # Right answers ---------------------------------------------------------------------------
@@ -486,7 +490,7 @@ def test_a_wrong_answer_is_refused_by_a_law(name, mistake, book):
     f, words = WRONG[name][mistake]
     got = verdict(book, name, f)
     assert got.startswith("Not yet: ") and " should be " in got and words in got and "stops with" not in got, got
-    assert got.count("\n") == 0 and got.endswith("."), got
+    assert got.count(". ") == 0 and got.endswith(")."), got
 
 
 @pytest.mark.parametrize("name", BLANKS)
@@ -539,16 +543,36 @@ def test_a_prediction_is_shown_only_once_it_is_made(name, truth, book):
     assert stored.source.startswith('choice = "?"') and "First choose" in stored.outputs[0].text
 
 
+def test_two_right_blanks_make_a_machine(book):
+    "A small network needs no proof here, only a picture that shows two bumps of the right size."
+    names = dict(book)
+    for name in ("algorithm_1", "algorithm_2"): exec(answers()[name], names)
+    with plt.ioff(): share = names["your_machine"](names["algorithm_1"], names["algorithm_2"])
+    assert abs(share - .3) < 5*(.21/2000)**.5 + .05
+    assert f"{share:.3f} of your walkers" in plt.gca().get_title()
+    plt.close("all")
+    blank = lambda *a: ...
+    assert "9 and 10" in said(names["your_machine"], blank, blank)
+    assert "blank of 10" in said(lambda: names["your_machine"](names["algorithm_1"], blank, steps=1))
+
+
 def test_all_questions_of_the_chapters_are_there_as_they_stand(book):
     stored = next(o.data["text/markdown"] for c in cells(PATH, "code") for o in c.outputs if "text/markdown" in o.get("data", {}))
     asked = [p for p in CHAPTERS if p.name[0].isdigit() and any("1. *Compute.*" in c.source for c in cells(p, "markdown"))]
     assert len(asked) >= 19 and stored.count("*Compute.*") == stored.count("*Predict.*") == len(re.findall(r"\*Break\.?\*", stored)) == len(asked)
     assert [f"]({p.name})\n" in stored for p in asked] == [True]*len(asked)
     assert stored.count("<details>") == stored.count("</details>") == len(asked)
-    now = _questions_beside(book)
+    now = read_anew(book)
     assert stored == now, "The chapters' questions have changed: run `make notebooks ARGS=30`"
 
 
-def _questions_beside(book):
-    book["beside"] = lambda: NBS
-    return book["pencil"]()
+def read_anew(book):
+    had, book["beside"] = book["beside"], lambda: NBS
+    try: return book["pencil"]()
+    finally: book["beside"] = had
+
+
+def test_a_notebook_alone_says_where_the_questions_are(book, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(book["dpm_nb"], "__file__", str(tmp_path/"dpm_nb"/"__init__.py"))
+    assert "https://" in book["pencil"]()
