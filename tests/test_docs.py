@@ -110,6 +110,14 @@ def test_a_number_in_maths_or_code_is_no_link():
     assert pages.linked("`(3.1)` and $f(3.1)$", "core.html") == "`(3.1)` and $f(3.1)$"
 
 
+def test_markdown_that_a_cell_shows_is_linked_as_prose_is():
+    output = nbformat.v4.new_output("display_data", data={"text/markdown": "By (3.1) and [this](03_gaussian.ipynb#Two-misprints)"})
+    drawn = pages.Page.__new__(pages.Page)
+    drawn.here = "exercises.html"
+    drawn.draw(output, "")
+    assert output.data["text/markdown"] == "By ([3.1](gaussian.html#e-3-1)) and [this](03_gaussian.ipynb#two-misprints)"
+
+
 def test_laws_are_folded_under_their_first_line(site):
     law, _ = cells(site/"_proc"/"99_extra.ipynb", "code")
     assert law.source.startswith('#| code-fold: true\n#| code-summary: "Law: \\"2\\" is even"\nassert')

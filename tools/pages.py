@@ -215,6 +215,7 @@ class Page(Processor):
 
     def draw(self, output, alt):
         data = output.get("data", {})
+        if "text/markdown" in data: data["text/markdown"] = linked("".join(data["text/markdown"]), self.here)
         if LIVING in data:
             self.figures += 1
             if self.figures == 1: self.cells.append(mk_cell(SCRIPTS, "markdown"))
