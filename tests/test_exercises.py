@@ -549,7 +549,7 @@ def test_two_right_blanks_make_a_machine(book):
     for name in ("algorithm_1", "algorithm_2"): exec(answers()[name], names)
     with plt.ioff(): share = names["your_machine"](names["algorithm_1"], names["algorithm_2"])
     assert abs(share - .3) < 5*(.21/2000)**.5 + .05
-    assert f"{share:.3f} of your walkers" in plt.gca().get_title()
+    assert f"{share:.3f} of your walkers end on the left" in plt.gca().get_title()
     plt.close("all")
     blank = lambda *a: ...
     assert "9 and 10" in said(names["your_machine"], blank, blank)
