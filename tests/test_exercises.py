@@ -556,6 +556,11 @@ def test_two_right_blanks_make_a_machine(book):
     assert "blank of 10" in said(lambda: names["your_machine"](names["algorithm_1"], blank, steps=1))
 
 
+def test_the_figures_told_in_the_questions_are_right():
+    assert [round(.98**n, 2) for n in (100, 200)] == [.13, .02] and round(.98**100/2, 2) == .07
+    assert round(1/.9, 2) == 1.11 and abs(.81**.5 - .9) < 1e-12 and round(math.log(2), 2) == .69
+
+
 def test_all_questions_of_the_chapters_are_there_as_they_stand(book):
     stored = next(o.data["text/markdown"] for c in cells(PATH, "code") for o in c.outputs if "text/markdown" in o.get("data", {}))
     asked = [p for p in CHAPTERS if p.name[0].isdigit() and any("1. *Compute.*" in c.source for c in cells(p, "markdown"))]
