@@ -383,6 +383,7 @@ WRONG = {
         "jump to t for t-1": (lambda xt, x0, a, s: bits_by_votes(xt, x0, a, a*s), "throws every bit"),
         "votes averaged": (lambda xt, x0, a, s: (bits_by_votes(xt, x0, a, 0.) + bits_by_votes(xt, x0, 0., s))/2, "throws every bit"),
         "only the jump": (lambda xt, x0, a, s: s*x0 + (1-s)/2, "no vote"),
+        "ones preferred": (lambda xt, x0, a, s: bits_by_weights(xt, x0, a, s) + a*(1-a)*s*(1-s), "ones and zeros are alike"),
         "chances added": (lambda xt, x0, a, s: bits_by_votes(xt, x0, a, 0.) + bits_by_votes(xt, x0, 0., s) - .5, "share of those"),
     },
     "step_cost": {
@@ -404,6 +405,7 @@ WRONG = {
         "ends closed": (last(ends=False), "lies beyond"),
         "lower end closed": (last(low=False), "lies beyond"),
         "variance for width": (last(power=2), "over its interval"),
+        "small chances raised": (lambda x0, mu, sigma: -last()(x0, mu, sigma).neg().exp().clamp(min=1e-3).log(), "add up to 1"),
         "the density": (lambda x0, mu, sigma: -Normal(mu, sigma).log_prob(x0), "costs nothing"),
         "density times the interval": (lambda x0, mu, sigma: -Normal(mu, sigma).log_prob(x0) - math.log(2/255), "costs nothing"),
     },
@@ -451,6 +453,7 @@ WRONG = {
         "the stop before": (lambda x, a, g: PRIOR.log_prob(x).sum() + g[:-1] @ a.diff(), "from stop to stop"),
         "the stop after": (lambda x, a, g: PRIOR.log_prob(x).sum() + g[1:] @ a.diff(), "from stop to stop"),
         "all stops alike": (lambda x, a, g: PRIOR.log_prob(x).sum() + g.mean()*(a[-1] - a[0]), "from stop to stop"),
+        "the last stops left out": (lambda x, a, g: PRIOR.log_prob(x).sum() + torch.trapezoid(g[a <= 1.5], a[a <= 1.5]), "keeps each quantile"),
         "bits for nats": (lambda x, a, g: (PRIOR.log_prob(x).sum() + torch.trapezoid(g, a))/math.log(2), "nothing grows"),
     },
 }
@@ -515,16 +518,26 @@ def test_the_input_that_is_told_is_the_smallest(book):
         f = lambda a, s: (1-a*s)**.5 + (a + s >= limit)
         return [float(v) for v in re.findall(r"=([\d.]+)[,)]", verdict(book, "merge", f))]
     assert shown(1.4) == [1, .5] and shown(1.6) == [1, 1]
-    laws = []
-    names = {"judge": lambda f, *given: laws.extend(given)}
-    for check in CHECK.values():
-        had, book["judge"] = book["judge"], names["judge"]
-        try: book[check](None)
-        finally: book["judge"] = had
-    assert len(laws) >= 3*12
+
+
+def laws_of(name, book):
+    "The laws that a check asks."
+    found, judge = [], book["judge"]
+    book["judge"] = lambda f, *laws: found.extend(laws)
+    try: book[CHECK[name]](None)
+    finally: book["judge"] = judge
+    return found
+
+
+@pytest.mark.parametrize("name", BLANKS)
+def test_laws_are_cited_asked_in_order_and_each_of_them_needed(name, book):
+    laws = laws_of(name, book)
+    assert len(laws) >= 3
+    broken = [verdict(book, name, f) for f, _ in WRONG[name].values()]
     for law in laws:
         sizes = [book["size"](c) for c in law.cases]
         assert sizes == sorted(sizes) and re.search(r"\(\d+[a-z]?\.\d+\)$", law.__doc__), law.__doc__
+        assert any(law.__doc__ in b for b in broken), f"No wrong answer is refused by the law that {law.__doc__}"
 
 
 def test_a_number_of_float32_will_do(book):
