@@ -40,7 +40,8 @@ setup(
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"]+".*"]),
     python_requires=">="+cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={"lab": lab, "long": cfg["long_requirements"].split(), "dev": lab + cfg["dev_requirements"].split(),
+    extras_require={"lab": lab, "long": cfg["long_requirements"].split(),
+                    "checkpoints": cfg["checkpoints_requirements"].split(), "dev": lab + cfg["dev_requirements"].split(),
                     "bench": cfg["bench_requirements"].split()},
     # The site finds the page and the source of each symbol by this entry point.
     entry_points={"nbdev": ["dpm_nb = dpm_nb._modidx:d"]},

@@ -4,6 +4,7 @@ import itertools
 import math
 import warnings
 from functools import cache, cached_property
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -14,14 +15,14 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
-from dpm_nb import (binomial, bound, chain, core, data, engine, estimate, families, features, gaussian, keep, likelihood, metrics, nets,
-                    oracle, sampling, schedule, show, solvers, training)
+from dpm_nb import (binomial, bound, chain, checkpoints, core, data, engine, estimate, families, features, gaussian, keep, likelihood,
+                    metrics, nets, oracle, sampling, schedule, show, solvers, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
 MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling, solvers,
-           likelihood, metrics, features, families, show)
+           likelihood, metrics, features, families, checkpoints, show)
 
 
 @pytest.fixture
@@ -267,6 +268,12 @@ def walked_twice(rule, e):
     return stride(x, 2, 1, last, e.g)[0]
 
 
+def strange():
+    "What is read of a scheduler from elsewhere."
+    betas = SCHEDULE.beta[1:].float()
+    return SimpleNamespace(betas=betas, alphas_cumprod=torch.cumprod(1 - betas, 0), config=dict(prediction_type="sample"))
+
+
 def last(loop):
     "The last value of a generator, and all that it gave."
     return [*loop][-1]
@@ -492,6 +499,10 @@ THERE = {
                                           for place in (None, torch.zeros(3))],
     "solvers.respace": lambda e: [last(sampling.ddpm(*solvers.respace(e.d(), e.net(), [5, 2, 0], error), (4, 2), e.g))
                                   for error in (None, torch.ones(2))],
+    "checkpoints.FromZero.forward": lambda e: [checkpoints.FromZero(lambda x, t, class_labels=None: (e.net(classes=3)(
+        x, t, class_labels),))(e.x, e.t, y) for y in (None, e.t % 3)],
+    "checkpoints.from_diffusers": lambda e: last(sampling.ddim(*checkpoints.from_diffusers((e.closure, strange())), (4, 2), e.g,
+                                                               steps=3)),
     "sampling.sample_model": lambda e: [sampling.sample_model(e.d(), m, (4, 2), how, e.g, **kw) for m in e.models()
                                         for how, kw in (("ddpm", {}), ("ddim", {"steps": 3}), ("ddpm", {"xT": e.x}))],
     "sampling.sample_run": lambda e: [sampling.sample_run(e.run(), 5, method=m, steps=s, seed=0, batch=2)
@@ -632,6 +643,10 @@ HERE = {
 # These give numbers, functions, pictures or nothing; they have to run.
 PLAIN = {
     "solvers.stops_of": lambda e: solvers.stops_of(e.s, 3),
+    "checkpoints.FromZero": lambda e: [*checkpoints.FromZero(e.net()).parameters()] or 1/0,
+    "checkpoints.chain_of": lambda e: checkpoints.chain_of(strange()).predicts == "x0" or 1/0,
+    "checkpoints.check_chain": lambda e: checkpoints.check_chain(strange()),
+    "checkpoints.parts_of": lambda e: checkpoints.parts_of((e.closure, strange())),
     "solvers.spaced": lambda e: solvers.spaced(e.s, 2, "edm", (0, 1e9)),
     "solvers.Strided": lambda e: solvers.Strided(e.net(classes=3), [5, 0]).classes == 3 or 1/0,
     "core.pick_device": lambda e: core.pick_device(e.device).type == e.device or 1/0,
@@ -723,6 +738,7 @@ EXEMPT = {
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
                      "nets.check_sizes", "families.check_form", "training.bell_centre", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
+    "checkpoints.opened": "reads files, through diffusers",
     **dict.fromkeys(["show.Living", "show.living", "show.of_lab"], "charts, which hold no tensor"),
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
                      "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",

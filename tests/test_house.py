@@ -277,7 +277,7 @@ def test_what_is_imported_is_declared():
     settings = ConfigParser(delimiters=["="], interpolation=None)
     settings.read(ROOT/"settings.ini", encoding="utf-8")
     plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()
-    declared = {plain(re.match(r"[\w.-]+", r)[0]) for name in ("requirements", "long_requirements")
+    declared = {plain(re.match(r"[\w.-]+", r)[0]) for name in ("requirements", "long_requirements", "checkpoints_requirements")
                 for r in settings["DEFAULT"][name].split()}
     owners = packages_distributions()
     for module in MODULES:

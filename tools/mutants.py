@@ -20,6 +20,7 @@ import time
 import tokenize
 import types
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ POSSIBLE = hasattr(os, "fork") and hasattr(os, "waitid")
 # Notebooks ------------------------------------------------------------------------------
 
 EXPORTED = {"export", "exports", "exporti"}
-SKIPPED = {"slow", "gpu"}
+SKIPPED = {"slow", "gpu"} | ({"diffusers"} if find_spec("diffusers") is None else set())
 
 
 class Cell(NamedTuple):
