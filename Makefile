@@ -39,7 +39,7 @@ test: $(READY) ## run every test there is; with DPM_NB_FULL=1 also the slow cell
 mutants: $(READY) ## change equations, drawn by a seed, and see whether a cell notices; ARGS="02 03" tries those two
 	$(BIN)/python tools/mutants.py $(ARGS)
 
-bench: $(READY) ## measure beside diffusers and others, in eight minutes on two cores, and store the page's table
+bench: $(READY) ## measure beside diffusers and others, in ten minutes on two cores, and store the page's table
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python bench/rounds.py
 	$(BIN)/python tools/notebooks.py run benchmark

@@ -12,7 +12,7 @@ from rounds import ROUNDS, device, rounds, row, show
 
 
 def rows(short=False):
-    T, B, n = (5, 16, 4) if short else (200, 1024, 100)
+    T, B, n = (5, 16, 4) if short else (200, 1024, 50)
     x0 = digits(train=False)[0][:n].to(device)
     d = GaussianDiffusion(cosine(T), "v", "posterior")
     torch.manual_seed(0)
@@ -24,8 +24,9 @@ def rows(short=False):
         "As many calls of the network as the bound makes, of the same sizes."
         for m in [B]*((T-1)*n//B) + [(T-1)*n % B, n]: net(states[:m], times[:m])
 
-    ways = {"bare passes": bare, "vlb": lambda: vlb(d, net, x0, batch=B), "path_bound": lambda: path_bound(d, net, x0)}
-    return [row(f"the bound of {n} pictures of 8 × 8, T = {T}", rounds(ways, 1 if short else ROUNDS))]
+    ways = {"vlb": lambda: vlb(d, net, x0, batch=B), "bare passes": bare, "path_bound": lambda: path_bound(d, net, x0)}
+    taken = rounds(ways, 1 if short else ROUNDS)
+    return [row(f"the bound of {n} pictures of 8 × 8, T = {T}", taken, ["bare passes"], round(1/1.10, 3))]
 
 
 if __name__ == "__main__": show(rows())

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 ROUNDS = 7
-PAGE = "imports", "training", "unet", "roll", "ema"             # whose rows the page shows, in this order
+PAGE = "imports", "training", "unet", "roll", "ema", "samplers", "bound" # whose rows the page shows, in this order
 PEERS = "diffusers", "smalldiffusion", "denoising-diffusion-pytorch"
 RESULTS = Path(__file__).with_name("results.json")
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
