@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .checks import (Count, Examples, Model, Real, Shape, State, Time, Visit,
-                           at_least, between, door)
+                           at_least, between, door, shown)
 from .core import Diffusion, Network
 from .data import Mixture
 from .gaussian import GaussianDiffusion
@@ -32,7 +32,7 @@ def check_kinds(
     whole = isinstance(kind, Tensor) and not kind.is_floating_point()
     if not whole or kind.shape != (K,) or kind.unique().tolist() != [*range(kind.max()+1)]:
         raise ValueError(f"{name} must hold a class, 0, 1, ..., for each of {K} bumps "
-                         f"and leave none out, got {kind!r}")
+                         f"and leave none out, got {shown(kind)}")
     return kind.long()
 
 # %% ../nbs/10c_guidance.ipynb #439f2939
@@ -123,8 +123,8 @@ def resampled(
     rounds: Count = 5, # how often each step is taken; 1: Algorithm 2
 ): # generator of (t, x_t) for t = T-1..0
     "Algorithm 2 with each step taken in rounds (10c.x-rounds; Lugmayr 2022)."
-    rule = partial(rounds_rule, rounds=rounds)
-    return walk(d, model, shape, d.schedule.T, rule, generator, xT, y)
+    return walk(d, model, shape, d.schedule.T, partial(rounds_rule, rounds=rounds),
+                generator, xT, y)
 
 # %% ../nbs/10c_guidance.ipynb #9105dc78
 def check_mask(
@@ -134,13 +134,11 @@ def check_mask(
 ) -> Tensor: # the same
     "Raise unless `mask` says yes or no for each known number, or broadcasts to them."
     want = tuple(visit.given["known"].shape)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        raise TypeError(f"{name} must be a tensor of torch.bool, "
-                        f"got {getattr(mask, 'dtype', type(mask).__name__)}")
-    fits = all(n in (1, m) for n, m in zip(mask.shape[::-1], want[::-1]))
-    if mask.ndim > len(want) or not fits:
-        raise ValueError(f"{name} must broadcast to {want}, got {tuple(mask.shape)}")
-    return mask
+    fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and all(
+        n in (1, m) for n, m in zip(mask.shape[::-1], (*want[::-1], *[0]*mask.ndim)))
+    if fits: return mask
+    raise ValueError(f"{name} must hold True or False and broadcast to {want}, "
+                     f"got {shown(mask)}")
 
 # %% ../nbs/10c_guidance.ipynb #f4c3bc88
 Mask = Annotated[Tensor, check_mask]
