@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from .checks import (Count, Examples, Model, Real, Shape, State, Time, Visit,
+from .checks import (Count, Examples, Model, Real, Shape, State, Visit,
                            at_least, between, door, shown)
 from .core import Diffusion, Network
 from .data import Mixture
@@ -78,15 +78,17 @@ class ClassOracle:
         self.told = [Oracle(d, Mixture(*part)) for part in parts]
 
     def __call__(self,
-        xt: State, # the state `(B, ...)`
-        t: Time, # in 1..T, one or `(B,)`
+        xt: Tensor, # the state `(B, ...)`
+        t: int | Tensor, # in 1..T, one or `(B,)`
         y: Tensor | None = None, # the class of each example `(B,)`, -1 for none
     ) -> Tensor: # of the shape of the state
         "What a perfect network would answer to each example."
-        out = self.free(xt, t)
-        for k, oracle in enumerate(() if y is None else self.told):
-            here = (y == k).reshape(-1, *[1]*(xt.ndim-1))
-            out = torch.where(here, oracle(xt, t), out)
+        if y is None: return self.free(xt, t)
+        out, y = torch.empty_like(xt), y.to(xt.device)
+        t = torch.as_tensor(t, device=xt.device).expand(len(xt))
+        for k in y.unique().tolist():
+            oracle = self.told[k] if k >= 0 else self.free
+            out[y == k] = oracle(xt[y == k], t[y == k])
         return out
 
 # %% ../nbs/10c_guidance.ipynb #50d11019
@@ -134,9 +136,9 @@ def check_mask(
 ) -> Tensor: # the same
     "Raise unless `mask` says yes or no for each known number, or broadcasts to them."
     want = tuple(visit.given["known"].shape)
-    fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and all(
-        n in (1, m) for n, m in zip(mask.shape[::-1], (*want[::-1], *[0]*mask.ndim)))
-    if fits: return mask
+    yes_or_no = isinstance(mask, Tensor) and mask.dtype == torch.bool
+    if yes_or_no and mask.ndim <= len(want) and all(
+            n in (1, m) for n, m in zip(mask.shape[::-1], want[::-1])): return mask
     raise ValueError(f"{name} must hold True or False and broadcast to {want}, "
                      f"got {shown(mask)}")
 
