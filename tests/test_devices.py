@@ -15,14 +15,14 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
-from dpm_nb import (binomial, bound, chain, checkpoints, core, data, engine, estimate, families, features, gaussian, keep, likelihood,
-                    metrics, nets, oracle, sampling, schedule, show, solvers, training)
+from dpm_nb import (binomial, bound, chain, checkpoints, core, data, engine, estimate, families, features, gaussian, guidance, keep,
+                    likelihood, metrics, nets, oracle, sampling, schedule, show, solvers, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
 MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling, solvers,
-           likelihood, metrics, features, families, checkpoints, show)
+           guidance, likelihood, metrics, features, families, checkpoints, show)
 
 
 @pytest.fixture
@@ -249,6 +249,8 @@ class Env:
     def models(self): return self.net(), self.closure
     @cache
     def run(self): return engine.fit(self.d(), self.net(), self.x.cpu(), **self.few)
+
+    def classes(self): return guidance.ClassOracle(self.d(), self.mixture, torch.tensor([0, 1, 0]))
 
     def oracle(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.mixture)
     def rows(self, **kwargs): return oracle.Oracle(self.d(**kwargs), self.x)
@@ -503,6 +505,15 @@ THERE = {
         x, t, class_labels),))(e.x, e.t, y) for y in (None, e.t % 3)],
     "checkpoints.from_diffusers": lambda e: last(sampling.ddim(*checkpoints.from_diffusers((e.closure, strange())), (4, 2), e.g,
                                                                steps=3)),
+    "guidance.class_log_prob": lambda e: [guidance.class_log_prob(p, torch.tensor([0, 1, 0]), e.x) for p in (e.mixture, e.mixture.to(e.device))],
+    "guidance.tilted_log_prob": lambda e: guidance.tilted_log_prob(e.mixture, torch.tensor([0, 1, 0]), e.x, 1, 2.),
+    "guidance.ClassOracle.__call__": lambda e: [e.classes()(e.x, t, y) for t in (3, e.t) for y in (None, e.t % 2, e.t.cpu() % 2)],
+    "guidance.rounds_rule": lambda e: [guidance.rounds_rule(e.d(), core.Network(e.net()), [*range(5, -1, -1)], 2, known, e.x[:1] > 0)(e.x, 5, 4, None, e.g)[0]
+                                       for known in (None, e.x[:1].cpu())],
+    "guidance.resampled": lambda e: [last(guidance.resampled(e.d(), m, (4, 2), e.g, rounds=2)) for m in e.models()],
+    "guidance.inpaint": lambda e: [last(guidance.inpaint(e.d(), m, shape, e.g, known=x, mask=torch.tensor([True, False]), rounds=2))
+                                   for m in e.models() for x, shape in ((e.x, None), (e.x.cpu()[:1], (4, 2)))]
+        + [last(guidance.inpaint(e.b(), e.net(6), generator=e.g, known=e.bits, mask=torch.arange(6) < 3))],
     "sampling.sample_model": lambda e: [sampling.sample_model(e.d(), m, (4, 2), how, e.g, **kw) for m in e.models()
                                         for how, kw in (("ddpm", {}), ("ddim", {"steps": 3}), ("ddpm", {"xT": e.x}))],
     "sampling.sample_run": lambda e: [sampling.sample_run(e.run(), 5, method=m, steps=s, seed=0, batch=2)
@@ -591,6 +602,7 @@ TABLES = {
                                                          for w in ("simple", "bound", "min_snr") for t in e.times()],
     "binomial.same_odds": lambda e: binomial.same_odds(e.s.alpha, e.s.beta),
     "binomial.mean_terms": lambda e: [binomial.mean_terms(e.s, t) for t in (e.beside, 3)],
+    "guidance.ClassOracle": lambda e: [[o.means, o.covs, o.weight] for o in (e.classes().free, *e.classes().told)],
     "oracle.Oracle": lambda e: [[o.means, o.covs, o.weight] for o in (e.oracle(), e.rows(), e.wide())],
     "oracle.Oracle.schedule": lambda e: e.rows().schedule.beta,
     "oracle.Oracle.marginal": lambda e: [e.oracle().marginal(t) for t in e.times()],
@@ -741,7 +753,7 @@ EXEMPT = {
     "checkpoints.opened": "reads files, through diffusers",
     **dict.fromkeys(["show.Living", "show.living", "show.of_lab"], "charts, which hold no tensor"),
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
-                     "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
+                     "guidance.check_kinds", "guidance.check_mask", "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
                      "nets.check_times", "nets.check_classes", "core.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
