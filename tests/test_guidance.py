@@ -72,7 +72,7 @@ def test_rounds_leave_the_true_density_alone(rounds):
 
 @pytest.mark.parametrize("g", [2., 4.])
 def test_broad_crowd_gives_the_closed_forms(g):
-    "(10c.8): a variance of (2r-1)/(2rg-1) where the crowd has no score; five standard errors and 3% for finite steps."
+    "(10c.6): a variance of (2r-1)/(2rg-1) where the crowd has no score; five standard errors and 3% for finite steps."
     d = GaussianDiffusion(cosine(300), "x0")
     oracle = lambda v, m: Oracle(d, gaussian(torch.tensor([m]), torch.tensor([[v]])))
     crowd, own = oracle(400., 0.), oracle(.01, 1.)
@@ -107,7 +107,7 @@ def test_bits_are_filled_as_well():
 
 @pytest.mark.parametrize("corr", [.3, .8])
 def test_one_round_hears_half_and_many_hear_all(corr):
-    "(10c.14) at one round, the posterior at many; five standard errors and 4% for finite steps and rounds."
+    "(10c.12) at one round, the posterior at many; five standard errors and 4% for finite steps and rounds."
     d = GaussianDiffusion(cosine(100), "x0")
     o, n, c = Oracle(d, gaussian(torch.zeros(2), torch.tensor([[1., corr], [corr, 1.]]))), 4000, 2.
     mask, known = torch.tensor([True, False]), torch.tensor([[c, 0.]])
