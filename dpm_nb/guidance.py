@@ -30,7 +30,8 @@ def check_kinds(
     "Raise unless `kind` says the class of each bump: 0, 1, ..., with none left out."
     K = len(visit.given["data"].weight)
     whole = isinstance(kind, Tensor) and not kind.is_floating_point()
-    if not whole or kind.shape != (K,) or kind.unique().tolist() != [*range(kind.max()+1)]:
+    if not whole or kind.shape != (K,) or (
+            kind.unique().tolist() != [*range(kind.max()+1)]):
         raise ValueError(f"{name} must hold a class, 0, 1, ..., for each of {K} bumps "
                          f"and leave none out, got {shown(kind)}")
     return kind.long()
@@ -83,10 +84,11 @@ class ClassOracle:
     ) -> Tensor: # of the shape of the state
         "What a perfect network would answer to each example."
         if y is None: return self.free(xt, t)
-        out, y, t = torch.empty_like(xt), y.to(xt.device), torch.as_tensor(t).to(xt.device)
+        out, y = torch.empty_like(xt), y.to(xt.device)
+        t = torch.as_tensor(t).to(xt.device).expand(len(xt))
         for k in y.unique().tolist():
             own = self.told[k] if k >= 0 else self.free
-            out[y == k] = own(xt[y == k], t.expand(len(xt))[y == k])
+            out[y == k] = own(xt[y == k], t[y == k])
         return out
 
 # %% ../nbs/10c_guidance.ipynb #50d11019
@@ -151,7 +153,7 @@ def inpaint(
     y: Tensor | None = None, # the condition of each sample `(B, ...)`
     *,
     known: Examples, # x_0 where it is known, `(B, ...)`, or `(1, ...)` for all
-    mask: Annotated[Tensor, check_mask], # where that is, True or False; broadcasts to `known`
+    mask: Annotated[Tensor, check_mask], # True where that is; broadcasts to `known`
     rounds: Count = 5, # how often each step is taken; 1: plain replacement
 ): # generator of (t, x_t) for t = T-1..0
     "Fill in what is not known (10c.11, 10c.5; Lugmayr 2022)."
