@@ -47,8 +47,9 @@ def class_log_prob(
     x: Real, # points `(..., D)`
 ) -> Tensor: # `(..., classes)`, in nats
     "log q(y | x) for every class y (10c.1)."
-    terms, kind = data.terms(x)[0], kind.to(x.device)
-    own = [terms[..., kind == k].logsumexp(-1) for k in range(int(kind.max()) + 1)]
+    terms = data.terms(x)[0]
+    rows = [kind.to(terms.device) == k for k in range(int(kind.max()) + 1)]
+    own = [terms[..., i].logsumexp(-1) for i in rows]
     return torch.stack(own, -1).log_softmax(-1).to(x)
 
 # %% ../nbs/10c_guidance.ipynb #66fd92fb
