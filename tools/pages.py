@@ -140,6 +140,29 @@ def works(): return cite.works((ROOT/"nbs"/"references.bib").read_text(encoding=
 def in_docs(said, work): return f'<a href="references.html#{headed(work.anchor)}">{said}</a>'
 
 
+# Slides -------------------------------------------------------------------------------------
+
+FOLDED = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.S)
+
+
+def is_talk(nb): return "revealjs" in (getattr(nb, "frontmatter_", None) or {}).get("format", "")
+
+
+def on_slide(text):
+    "Markdown of a slide: what is folded goes to the speaker's notes, the line `Why? ...` to the slide's foot."
+    text = FOLDED.sub(lambda m: f"\n::: {{.notes}}\n**{m[1]}.** {m[2].strip()}\n:::\n", text)
+    return re.sub(r"^Why\? .*$", lambda m: f"::: {{.why}}\n{m[0]}\n:::", text, flags=re.M)
+
+
+def slides(nb):
+    "Cut a notebook down to its slides, which begin at its first heading, and dress its front matter."
+    front, *rest = nb.cells
+    begin = next(i for i, c in enumerate(rest) if c.cell_type == "markdown" and c.source.startswith("## "))
+    dress = yaml.safe_load((ROOT/"tools"/"site"/"talk.yml").read_text(encoding="utf-8"))
+    front.source = f"---\n{yaml.safe_dump({**nb.frontmatter_, 'subtitle': nb.frontmatter_['description'], **dress})}---\n"
+    nb.cells = [front, *(c for i, c in enumerate(rest) if i >= begin or c.cell_type == "code")]
+
+
 # One page ---------------------------------------------------------------------------------
 
 
@@ -201,11 +224,15 @@ class Page(Processor):
         self.here, self.cells, self.seen, self.figures = page(here), [], set(), 0
         self.module = next((m for m, p in modules().items() if p.name == here.name), None)
         self.sources = {c.id: c.source for c in books()[ROOT/"nbs"/here.name].cells}
+        self.talk = is_talk(self.nb)
+        if self.talk: slides(self.nb)
         for cell in self.nb.cells: self.add(cell)
         self.nb.cells = self.cells
 
     def add(self, cell):
-        if cell.cell_type == "markdown": cell.source = linked(cell.source, self.here)
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, self.here)
+            if self.talk: cell.source = on_slide(cell.source)
         if cell.cell_type == "code":
             if "Imports" in cell.directives_: return
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
