@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT/"tools"))
 PACKAGE = ROOT/"dpm_nb"
 NOTEBOOKS = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
 CHAPTERS = [p for p in NOTEBOOKS if p.stem != "index"]
+TALK = NBS/"40_talk.ipynb" # slides: they open and end otherwise than a chapter, as test_talk asks
 # JupyterLab runs this one, where there is a Chromium (test_browser); a bare kernel runs the others (test_notebooks).
 IN_LAB = "03_gaussian.ipynb"
 CHROMIUM = os.environ.get("DPM_NB_CHROMIUM") or next(

@@ -2,18 +2,18 @@
 import re
 
 import pytest
-from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, cells, directives, name_of
+from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, TALK, cells, directives, name_of
 from readme import alts
 
 ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
-ASIDE = {"Look up", "Workshop"} # parts that are not read one after the other
+ASIDE = {"The talk", "Look up", "Workshop"} # parts that are not read one after the other
 EXPORTS = HIDDEN | {"exports"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
-each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+each_chapter = pytest.mark.parametrize("path", [p for p in CHAPTERS if p != TALK], ids=name_of)
 
 
 def contents():
@@ -37,8 +37,9 @@ def links(cell): return re.findall(r"\]\((\w+\.ipynb)", cell.source)
 
 
 def test_contents_are_the_reading_order():
-    numbered = lambda names: [n for n in names if n[0].isdigit()]
+    numbered = lambda names: [n for n in names if n[0].isdigit() and n != TALK.name]
     assert sorted(PLACE) == [p.name for p in CHAPTERS], "The contents in index.ipynb are not the chapters"
+    assert BOOK[0][0] == TALK.name, "The talk does not stand first in the contents"
     assert numbered(PLACE) == numbered(sorted(PLACE)), "The contents in index.ipynb are not in the order of the numbers"
     for path in CHAPTERS:
         title = cells(path, "markdown")[0].source.splitlines()[0]
@@ -54,8 +55,9 @@ def test_chapter_opens_with_its_question(path):
     _, part, _, road = BOOK[PLACE[path.name]]
     assert where.startswith(f"**{part}**"), f"{path.name} does not say that it stands in {part}: {where}"
     assert ("main road" in where) == road, f"{path.name} and the contents disagree whether it is on the main road: {where}"
-    before = BOOK[PLACE[path.name]-1][0] if PLACE[path.name] and part not in ASIDE else None
-    assert set(links(question)) >= {"index.ipynb", *filter(None, [before])}, f"{path.name} does not lead back: {where}"
+    before = BOOK[PLACE[path.name]-1]
+    before = {before[0]} if not {part, before[1]} & ASIDE else set()
+    assert set(links(question)) >= {"index.ipynb", *before}, f"{path.name} does not lead back: {where}"
     assert COST.search(question.source), f"{path.name} does not say what a run takes; `make notebooks` writes it"
     assert len(question.source.splitlines()) > 4, f"{path.name} asks no question before its imports"
     imports = next(i for i, c in enumerate(rest) if not c.source.startswith("#| Imports"))
