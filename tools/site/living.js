@@ -5,11 +5,14 @@ const DARK = {
   "#5f3dc4": "#b3a1f5", "#2b8a3e": "#7fcf8f", "#868e96": "#9aa3ab", "#6b7378": "#9aa3ab", "#1d2326": "#d9dcd8"
 }
 
+// On slides a figure is enlarged, and read from afar.
+const room = document.querySelector(".reveal")
+
 function themed(spec, theme) {
   let text = JSON.stringify(spec)
   if (theme == "dark") for (const [light, dark] of Object.entries(DARK)) text = text.replaceAll(`"${light}"`, `"${dark}"`)
   const {config = {}, ...chart} = JSON.parse(text), ink = INK[theme]
-  const axis = {labelColor: ink, titleColor: ink, gridColor: GRID[theme], domainColor: ink, tickColor: ink}
+  const axis = {...(room ? {labelFontSize: 13, titleFontSize: 13} : {}), labelColor: ink, titleColor: ink, gridColor: GRID[theme], domainColor: ink, tickColor: ink}
   const over = {axis, legend: {labelColor: ink, titleColor: ink}, title: {color: ink, subtitleColor: ink}, header: {labelColor: ink, titleColor: ink}}
   for (const key in over) over[key] = {...config[key], ...over[key]}
   return {...chart, background: null, config: {...config, ...over, view: {...config.view, stroke: null}, text: {color: ink, ...config.text}}}
@@ -23,7 +26,7 @@ function living(id, spec) {
     if (now == theme) return
     theme = now
     const kept = view ? params.map(name => [name, view.signal(name)]) : []
-    const drawn = await vegaEmbed(place, themed(spec, theme), {actions: false, renderer: "canvas"})
+    const drawn = await vegaEmbed(place, themed(spec, theme), {actions: false, renderer: room ? "svg" : "canvas"})
     view = drawn.view
     for (const [name, value] of kept) view.signal(name, value)
     await view.runAsync()
