@@ -141,7 +141,7 @@ def entry(work, used, titles):
     return f"### {work.label}\n\n{first}\n\n{f['annotation']}\n\nCited in {'; '.join(chapters)}."
 
 
-def title(nb): return re.match(r"# (.*)", nb.cells[0].source)[1]
+def title(nb): return re.match(r"# (.*)", next(c.source for c in nb.cells if c.cell_type == "markdown"))[1]
 
 
 def unread(known, found):
