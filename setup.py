@@ -1,9 +1,11 @@
 "Everything here is read from settings.ini."
+import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 from packaging.version import Version
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 root = Path(__file__).parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
@@ -16,6 +18,20 @@ statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Produ
 raw = cfg["git_url"].replace("github.com", "raw.githubusercontent.com") + f"/{cfg['branch']}"
 readme = (root/"README.md").read_text(encoding="utf-8").replace("](nbs/", f"]({raw}/nbs/")
 first_minor = Version(cfg["min_python"]).minor
+
+
+class Build(build_py):
+    "The package with the chapters in it, which `dpm-nb lab` copies. An editable install finds them in nbs/."
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        for path in chapters:
+            there = Path(self.build_lib)/cfg["lib_path"]/path.relative_to(root)
+            self.mkpath(str(there.parent))
+            shutil.copyfile(path, there)
+
+
+chapters = [*sorted((root/cfg["nbs_path"]).glob("*.ipynb")), root/cfg["nbs_path"]/"matplotlibrc"]
 
 setup(
     name=cfg["lib_name"],
@@ -44,8 +60,9 @@ setup(
                     "checkpoints": cfg["checkpoints_requirements"].split(), "dev": lab + cfg["dev_requirements"].split(),
                     "bench": cfg["bench_requirements"].split()},
     # The site finds the page and the source of each symbol by this entry point.
-    entry_points={"nbdev": ["dpm_nb = dpm_nb._modidx:d"]},
-    package_data={cfg["lib_path"]: ["py.typed"]},
+    entry_points={"nbdev": ["dpm_nb = dpm_nb._modidx:d"], "console_scripts": cfg["console_scripts"].split()},
+    package_data={cfg["lib_path"]: ["py.typed", "*.pyi"]},
+    cmdclass={"build_py": Build},
     include_package_data=True,
     zip_safe=False,
 )

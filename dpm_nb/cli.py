@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SETS', 'Reader', 'copy_book', 'do_lab', 'pictures', 'load', 'do_train', 'do_sample', 'do_score', 'main']
 
-# %% ../nbs/92_cli.ipynb #27a94a7a
+# %% ../nbs/92_cli.ipynb #4f125d60
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ from zlib import crc32
 
 from fastcore.script import anno_parser
 
-# %% ../nbs/92_cli.ipynb #3422a509
+# %% ../nbs/92_cli.ipynb #7c30af2d
 class Reader(argparse.ArgumentParser):
     "A reader of command lines that answers a wrong one in one line, with exit code 2."
     def error(self,
@@ -30,7 +30,7 @@ class Reader(argparse.ArgumentParser):
         "End with one line on stderr."
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
-# %% ../nbs/92_cli.ipynb #62a30f9f
+# %% ../nbs/92_cli.ipynb #f6c7aa75
 def copy_book(
     folder: str | Path, # made where it is not there
 ) -> list[str]: # the files that stay because somebody changed them
@@ -49,7 +49,7 @@ def copy_book(
     note.write_text(json.dumps(new | {n: was.get(n) for n in changed}))
     return changed
 
-# %% ../nbs/92_cli.ipynb #3c0ab5f5
+# %% ../nbs/92_cli.ipynb #e07cabb6
 def do_lab(
     folder: str, # where your copies of the chapters lie, or will lie (default: dpm-nb)
     copy: bool = False, # copy only, and open nothing
@@ -67,11 +67,11 @@ def do_lab(
     as_root = getattr(os, "geteuid", lambda: 1)() == 0
     import_module("jupyterlab.labapp").main(["index.ipynb", *["--allow-root"]*as_root])
 
-# %% ../nbs/92_cli.ipynb #36d08c94
+# %% ../nbs/92_cli.ipynb #3b6a8be7
 SETS = {"digits": "digits", "mnist": "mnist", "fashion": "fashion_mnist",
         "cifar10": "cifar10"} # what `--data` names besides a folder, and its name in `data`
 
-# %% ../nbs/92_cli.ipynb #d82782ca
+# %% ../nbs/92_cli.ipynb #3530aefe
 def pictures(
     folder: str | Path, # with a sub-folder for each class, or without
     side: int, # of the squares that are made of them, in pixels
@@ -87,7 +87,7 @@ def pictures(
     found = [p for p in found if "/." not in f"/{p.as_posix()}"]         # none is hidden
     if len(found) < 20:
         raise ValueError(f"data must be {', '.join(SETS)} or a folder of 20 pictures or "
-                         f"more, got {folder} with {len(found)}")
+                         f"more, got {Path(folder).name} with {len(found)}")
     square = v2.Compose([v2.Resize(side, v2.InterpolationMode.BOX), v2.CenterCrop(side),
                          v2.PILToTensor()])
     each = (Image.open(Path(folder, p)) for p in tqdm(found, delay=3, unit=" pictures"))
@@ -96,7 +96,7 @@ def pictures(
     names, grey = sorted(set(kinds)), (x == x[:, :1]).all()
     return x[:, :1] if grey else x, torch.tensor([*map(names.index, kinds)]), names
 
-# %% ../nbs/92_cli.ipynb #fbb0dbb0
+# %% ../nbs/92_cli.ipynb #7702e0d5
 def load(
     note: dict, # data, classes, side, root; it is told the pictures' checksum, or asked
 ): # what is learned from and what is held back, each (x, y), and the names of the classes
@@ -111,17 +111,17 @@ def load(
         rows = [*range(len(x))]
         both = [(x[i], y[i]) for i in ([k for k in rows if k % 10 < 9], rows[9::10])]
     if note["classes"] and (len(names) < 2 or "." in names):
-        raise ValueError(f"classes must be two sub-folders of {data} or more, with every "
-                         f"picture in one of them, got {', '.join(names)}")
+        raise ValueError("classes must be two sub-folders or more, with every picture in "
+                         f"one of them, got {', '.join(names)}")
     both = [(x, y if note["classes"] else None) for x, y in both]
     parts = [v.numpy() for pair in both for v in pair if v is not None]
     mark = crc32(b"".join([repr([v.shape for v in parts]).encode(), *parts]))
     if note.setdefault("pictures", mark) != mark:
         raise ValueError("data must be the pictures and classes that the run was begun "
-                         f"with, got others in {data}")
+                         f"with, got others from {Path(data).name}")
     return *both, names if note["classes"] else []
 
-# %% ../nbs/92_cli.ipynb #3622e639
+# %% ../nbs/92_cli.ipynb #433b3d92
 def do_train(
     data: str = "digits", # digits, mnist, fashion, cifar10, or a folder of pictures
     classes: bool = False, # learn the classes too; those of a folder are its sub-folders
@@ -153,9 +153,9 @@ def do_train(
                classes=len(names) or None, patch=1 if wide <= 16 else 2 if wide <= 64 else 4)
     fit(GaussianDiffusion(cosine(1000), "v", "posterior", clip=(-1, 1)), net,
         x if y is None else (x, y), steps, path=out, every=every or None, minutes=.5,
-        batch=64, ema=1 - 10/max(steps, 1000), seed=seed)
+        batch=64, ema=1 - 10/max(steps, 1000), seed=seed, plot=False)
 
-# %% ../nbs/92_cli.ipynb #72e7a7fe
+# %% ../nbs/92_cli.ipynb #fb351b8c
 def do_sample(
     run: str, # folder of the run
     n: int = 64, # how many pictures
@@ -177,7 +177,7 @@ def do_sample(
     ImageOps.scale(sheet, max(1, 64//x.shape[-1]), Image.Resampling.NEAREST).save(out)
     print(f"{out}: {n} pictures")
 
-# %% ../nbs/92_cli.ipynb #0c310897
+# %% ../nbs/92_cli.ipynb #3894d212
 def do_score(
     run: str, # folder of the run
     n: int = 1000, # how many of the pictures that were held back, at most
@@ -199,7 +199,7 @@ def do_score(
     print(f"{e.mean:.4f} bits/dim, 95% interval {e.mean-wide:.4f} to {e.mean+wide:.4f}, on "
           f"{len(rows):,} pictures that were held back, after {it.step:,} steps")
 
-# %% ../nbs/92_cli.ipynb #b2d3ff85
+# %% ../nbs/92_cli.ipynb #7a1dc51e
 def main(
     words: list[str] | None = None, # of the line, behind `dpm-nb`; default: the terminal's
 ) -> None:
