@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SETS', 'Reader', 'copy_book', 'do_lab', 'pictures', 'load', 'do_train', 'do_sample', 'do_score', 'main']
 
-# %% ../nbs/92_cli.ipynb #4f125d60
+# %% ../nbs/92_cli.ipynb #23cfe45e
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ from zlib import crc32
 
 from fastcore.script import anno_parser
 
-# %% ../nbs/92_cli.ipynb #7c30af2d
+# %% ../nbs/92_cli.ipynb #6eef18bd
 class Reader(argparse.ArgumentParser):
     "A reader of command lines that answers a wrong one in one line, with exit code 2."
     def error(self,
@@ -30,7 +30,7 @@ class Reader(argparse.ArgumentParser):
         "End with one line on stderr."
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
-# %% ../nbs/92_cli.ipynb #f6c7aa75
+# %% ../nbs/92_cli.ipynb #7d7d988e
 def copy_book(
     folder: str | Path, # made where it is not there
 ) -> list[str]: # the files that stay because somebody changed them
@@ -49,7 +49,7 @@ def copy_book(
     note.write_text(json.dumps(new | {n: was.get(n) for n in changed}))
     return changed
 
-# %% ../nbs/92_cli.ipynb #e07cabb6
+# %% ../nbs/92_cli.ipynb #01568f21
 def do_lab(
     folder: str, # where your copies of the chapters lie, or will lie (default: dpm-nb)
     copy: bool = False, # copy only, and open nothing
@@ -67,11 +67,11 @@ def do_lab(
     as_root = getattr(os, "geteuid", lambda: 1)() == 0
     import_module("jupyterlab.labapp").main(["index.ipynb", *["--allow-root"]*as_root])
 
-# %% ../nbs/92_cli.ipynb #3b6a8be7
+# %% ../nbs/92_cli.ipynb #62d287fb
 SETS = {"digits": "digits", "mnist": "mnist", "fashion": "fashion_mnist",
         "cifar10": "cifar10"} # what `--data` names besides a folder, and its name in `data`
 
-# %% ../nbs/92_cli.ipynb #3530aefe
+# %% ../nbs/92_cli.ipynb #6f73d931
 def pictures(
     folder: str | Path, # with a sub-folder for each class, or without
     side: int, # of the squares that are made of them, in pixels
@@ -80,7 +80,7 @@ def pictures(
     import torch
     from PIL import Image, ImageOps
     from torchvision.datasets.folder import IMG_EXTENSIONS
-    from torchvision.transforms import v2
+    from torchvision.transforms.v2.functional import pil_to_tensor
     from tqdm import tqdm
     found = sorted(p.relative_to(folder) for p in Path(folder).rglob("*")
                    if p.suffix.lower() in IMG_EXTENSIONS)
@@ -88,15 +88,15 @@ def pictures(
     if len(found) < 20:
         raise ValueError(f"data must be {', '.join(SETS)} or a folder of 20 pictures or "
                          f"more, got {Path(folder).name} with {len(found)}")
-    square = v2.Compose([v2.Resize(side, v2.InterpolationMode.BOX), v2.CenterCrop(side),
-                         v2.PILToTensor()])
-    each = (Image.open(Path(folder, p)) for p in tqdm(found, delay=3, unit=" pictures"))
-    x = torch.stack([square(ImageOps.exif_transpose(p).convert("RGB")) for p in each])
+    each = (ImageOps.exif_transpose(Image.open(Path(folder, p))).convert("RGB")
+            for p in tqdm(found, delay=3, unit=" pictures"))
+    x = torch.stack([pil_to_tensor(ImageOps.fit(p, (side, side), Image.Resampling.BOX))
+                     for p in each])
     kinds = [p.parts[0] if len(p.parts) > 1 else "." for p in found]
     names, grey = sorted(set(kinds)), (x == x[:, :1]).all()
     return x[:, :1] if grey else x, torch.tensor([*map(names.index, kinds)]), names
 
-# %% ../nbs/92_cli.ipynb #7702e0d5
+# %% ../nbs/92_cli.ipynb #caa9a16e
 def load(
     note: dict, # data, classes, side, root; it is told the pictures' checksum, or asked
 ): # what is learned from and what is held back, each (x, y), and the names of the classes
@@ -121,7 +121,7 @@ def load(
                          f"with, got others from {Path(data).name}")
     return *both, names if note["classes"] else []
 
-# %% ../nbs/92_cli.ipynb #433b3d92
+# %% ../nbs/92_cli.ipynb #ff17ee98
 def do_train(
     data: str = "digits", # digits, mnist, fashion, cifar10, or a folder of pictures
     classes: bool = False, # learn the classes too; those of a folder are its sub-folders
@@ -155,7 +155,7 @@ def do_train(
         x if y is None else (x, y), steps, path=out, every=every or None, minutes=.5,
         batch=64, ema=1 - 10/max(steps, 1000), seed=seed, plot=False)
 
-# %% ../nbs/92_cli.ipynb #fb351b8c
+# %% ../nbs/92_cli.ipynb #7ff373df
 def do_sample(
     run: str, # folder of the run
     n: int = 64, # how many pictures
@@ -177,7 +177,7 @@ def do_sample(
     ImageOps.scale(sheet, max(1, 64//x.shape[-1]), Image.Resampling.NEAREST).save(out)
     print(f"{out}: {n} pictures")
 
-# %% ../nbs/92_cli.ipynb #3894d212
+# %% ../nbs/92_cli.ipynb #bfd4e11e
 def do_score(
     run: str, # folder of the run
     n: int = 1000, # how many of the pictures that were held back, at most
@@ -199,7 +199,7 @@ def do_score(
     print(f"{e.mean:.4f} bits/dim, 95% interval {e.mean-wide:.4f} to {e.mean+wide:.4f}, on "
           f"{len(rows):,} pictures that were held back, after {it.step:,} steps")
 
-# %% ../nbs/92_cli.ipynb #7a1dc51e
+# %% ../nbs/92_cli.ipynb #7e8872e1
 def main(
     words: list[str] | None = None, # of the line, behind `dpm-nb`; default: the terminal's
 ) -> None:
