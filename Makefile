@@ -47,8 +47,9 @@ bench: $(READY) ## measure beside diffusers and others, in ten minutes on two co
 notebooks: $(READY) ## run every notebook and store its outputs; ARGS="02 03" runs those two
 	$(BIN)/python tools/notebooks.py run $(ARGS)
 
-export: $(READY) ## write dpm_nb/ from the notebooks
+export: $(READY) ## write dpm_nb/ from the notebooks, and the stubs that type checkers read
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/stubs.py
 
 number: $(READY) ## number the equations anew, mend what cites them, and export
 	$(BIN)/python tools/number.py
