@@ -15,14 +15,14 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.distributions.utils import broadcast_all
 from torch.utils.data import Dataset
 
-from dpm_nb import (binomial, bound, chain, checkpoints, core, data, engine, estimate, families, features, gaussian, guidance, keep,
+from dpm_nb import (binomial, bound, chain, checkpoints, cli, core, data, engine, estimate, families, features, gaussian, guidance, keep,
                     likelihood, metrics, nets, oracle, sampling, schedule, show, solvers, training)
 from dpm_nb.checks import INSIDE
 from dpm_nb.core import rng
 
 matplotlib.use("agg")
 MODULES = (core, data, schedule, gaussian, chain, binomial, bound, estimate, oracle, nets, training, keep, engine, sampling, solvers,
-           guidance, likelihood, metrics, features, families, checkpoints, show)
+           guidance, likelihood, metrics, features, families, checkpoints, show, cli)
 
 
 @pytest.fixture
@@ -659,6 +659,9 @@ PLAIN = {
     "checkpoints.chain_of": lambda e: checkpoints.chain_of(strange()).predicts == "x0" or 1/0,
     "checkpoints.check_chain": lambda e: checkpoints.check_chain(strange()),
     "checkpoints.parts_of": lambda e: checkpoints.parts_of((e.closure, strange())),
+    "cli.do_train": lambda e: commanded(e),
+    "cli.do_sample": lambda e: commanded(e, lambda run: cli.do_sample(run, 2, steps=2, label=1, out=str(e.path.with_name("2.png")))),
+    "cli.do_score": lambda e: commanded(e, lambda run: cli.do_score(run, n=100, passes=32)),
     "solvers.spaced": lambda e: solvers.spaced(e.s, 2, "edm", (0, 1e9)),
     "solvers.Strided": lambda e: solvers.Strided(e.net(classes=3), [5, 0]).classes == 3 or 1/0,
     "core.pick_device": lambda e: core.pick_device(e.device).type == e.device or 1/0,
@@ -751,9 +754,12 @@ EXEMPT = {
                      "nets.check_sizes", "families.check_form", "training.bell_centre", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
     "checkpoints.opened": "reads files, through diffusers",
+    **dict.fromkeys(["cli.Reader", "cli.Reader.error", "cli.copy_book", "cli.do_lab", "cli.pictures", "cli.load"], "files and words"),
+    "cli.main": "the command, whose parts are called",
     **dict.fromkeys(["show.Living", "show.living", "show.of_lab"], "charts, which hold no tensor"),
     **dict.fromkeys(["data.check_weight", "data.check_means", "data.check_covs", "data.check_data", "schedule.check_beta",
-                     "guidance.check_kinds", "guidance.check_mask", "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
+                     "guidance.check_kinds", "guidance.check_mask",
+                     "oracle.check_known", "oracle.check_shares", "oracle.check_oracle", "oracle.check_chosen",
                      "nets.check_times", "nets.check_classes", "core.check_smooth",
                      "likelihood.check_reals", "metrics.check_exact", "metrics.check_features", "metrics.check_widths",
                      "metrics.check_rows", "features.check_pictures", "features.check_labels", "sampling.check_strides",
@@ -793,6 +799,13 @@ def averaged(average, model):
 def whole(run):
     "All that a run holds."
     return run.model, run.ema, run.history, run.loss, [v["exp_avg"] for v in run.optimizer.state.values()]
+
+
+def commanded(e, then=lambda run: None):
+    "What the command does with the best device that there is, whatever it is."
+    run = str(e.path.with_name("run"))
+    cli.do_train(classes=True, steps=2, out=run)
+    then(run)
 
 
 def loaded(e):

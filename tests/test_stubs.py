@@ -1,6 +1,7 @@
 "What type checkers see: every public name, the patched methods in their classes, words as types; the stubs are those of the modules."
 import ast
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,8 @@ def test_a_checker_passes_a_first_program_and_finds_mistakes(checker, tmp_path):
     (tmp_path/"right.py").write_text(PROGRAM)
     (tmp_path/"wrong.py").write_text(WRONG)
     (tmp_path/"pyrightconfig.json").write_text('{"typeCheckingMode": "basic", "extraPaths": ["%s"]}' % ROOT.as_posix())
-    ask = lambda name: subprocess.run([*CHECKERS[checker], name], cwd=tmp_path, capture_output=True, text=True)
+    ask = lambda name: subprocess.run([*CHECKERS[checker], name], cwd=tmp_path, capture_output=True, text=True,
+                                      env={**os.environ, "PYTHONPATH": str(ROOT)})
     right, wrong = ask("right.py"), ask("wrong.py")
     assert right.returncode == 0, right.stdout + right.stderr
     for line in (3, 4, 5, 6): assert f"wrong.py:{line}:" in wrong.stdout, wrong.stdout + wrong.stderr
