@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SETS', 'Reader', 'copy_book', 'do_lab', 'pictures', 'load', 'do_train', 'do_sample', 'do_score', 'main']
 
-# %% ../nbs/92_cli.ipynb #23cfe45e
+# %% ../nbs/92_cli.ipynb #817ad1be
 import argparse
 import json
 import os
@@ -21,7 +21,7 @@ from zlib import crc32
 
 from fastcore.script import anno_parser
 
-# %% ../nbs/92_cli.ipynb #6eef18bd
+# %% ../nbs/92_cli.ipynb #ce893821
 class Reader(argparse.ArgumentParser):
     "A reader of command lines that answers a wrong one in one line, with exit code 2."
     def error(self,
@@ -30,7 +30,7 @@ class Reader(argparse.ArgumentParser):
         "End with one line on stderr."
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
-# %% ../nbs/92_cli.ipynb #7d7d988e
+# %% ../nbs/92_cli.ipynb #4d6672ee
 def copy_book(
     folder: str | Path, # made where it is not there
 ) -> list[str]: # the files that stay because somebody changed them
@@ -49,7 +49,7 @@ def copy_book(
     note.write_text(json.dumps(new | {n: was.get(n) for n in changed}))
     return changed
 
-# %% ../nbs/92_cli.ipynb #01568f21
+# %% ../nbs/92_cli.ipynb #fb6f94d4
 def do_lab(
     folder: str, # where your copies of the chapters lie, or will lie (default: dpm-nb)
     copy: bool = False, # copy only, and open nothing
@@ -67,11 +67,11 @@ def do_lab(
     as_root = getattr(os, "geteuid", lambda: 1)() == 0
     import_module("jupyterlab.labapp").main(["index.ipynb", *["--allow-root"]*as_root])
 
-# %% ../nbs/92_cli.ipynb #62d287fb
-SETS = {"digits": "digits", "mnist": "mnist", "fashion": "fashion_mnist",
-        "cifar10": "cifar10"} # what `--data` names besides a folder, and its name in `data`
+# %% ../nbs/92_cli.ipynb #8ca603a9
+SETS = {"digits": "digits", "mnist": "mnist", "fashion": "fashion_mnist", "cifar10":
+        "cifar10"} # what `--data` may name besides a folder, and how `data` calls it
 
-# %% ../nbs/92_cli.ipynb #6f73d931
+# %% ../nbs/92_cli.ipynb #eaf3b07c
 def pictures(
     folder: str | Path, # with a sub-folder for each class, or without
     side: int, # of the squares that are made of them, in pixels
@@ -96,7 +96,7 @@ def pictures(
     names, grey = sorted(set(kinds)), (x == x[:, :1]).all()
     return x[:, :1] if grey else x, torch.tensor([*map(names.index, kinds)]), names
 
-# %% ../nbs/92_cli.ipynb #caa9a16e
+# %% ../nbs/92_cli.ipynb #2515a1b1
 def load(
     note: dict, # data, classes, side, root; it is told the pictures' checksum, or asked
 ): # what is learned from and what is held back, each (x, y), and the names of the classes
@@ -121,7 +121,7 @@ def load(
                          f"with, got others from {Path(data).name}")
     return *both, names if note["classes"] else []
 
-# %% ../nbs/92_cli.ipynb #ff17ee98
+# %% ../nbs/92_cli.ipynb #543c006b
 def do_train(
     data: str = "digits", # digits, mnist, fashion, cifar10, or a folder of pictures
     classes: bool = False, # learn the classes too; those of a folder are its sub-folders
@@ -145,17 +145,18 @@ def do_train(
     (x, y), (held, _), names = load(note)
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(note))
-    print(f"{len(x):,} pictures {tuple(x.shape[1:])} to learn from, {len(held):,} held back",
-          *(f"class {i} is {v}" for i, v in enumerate(names) if v != str(i)), sep=", ")
+    print(f"{len(x):,} pictures {tuple(x.shape[1:])} to learn from",
+          f"{len(held):,} held back", *(f"class {i} is {v}" for i, v in enumerate(names) if v != str(i)), sep=", ")
     torch.manual_seed(seed)
-    wide = max(x.shape[2:])
-    net = UNet(x.shape[1], (32, 64) if wide <= 32 else (64, 128, 256),
-               classes=len(names) or None, patch=1 if wide <= 16 else 2 if wide <= 64 else 4)
+    wide, classes = max(x.shape[2:]), len(names) or None
+    patch = 1 if wide <= 16 else 2 if wide <= 64 else 4
+    net = UNet(x.shape[1], (32, 64) if wide <= 32 else (64, 128, 256), classes=classes,
+               patch=patch)
     fit(GaussianDiffusion(cosine(1000), "v", "posterior", clip=(-1, 1)), net,
         x if y is None else (x, y), steps, path=out, every=every or None, minutes=.5,
         batch=64, ema=1 - 10/max(steps, 1000), seed=seed, plot=False)
 
-# %% ../nbs/92_cli.ipynb #7ff373df
+# %% ../nbs/92_cli.ipynb #a1bc9f22
 def do_sample(
     run: str, # folder of the run
     n: int = 64, # how many pictures
@@ -177,11 +178,11 @@ def do_sample(
     ImageOps.scale(sheet, max(1, 64//x.shape[-1]), Image.Resampling.NEAREST).save(out)
     print(f"{out}: {n} pictures")
 
-# %% ../nbs/92_cli.ipynb #bfd4e11e
+# %% ../nbs/92_cli.ipynb #d361d673
 def do_score(
     run: str, # folder of the run
     n: int = 1000, # how many of the pictures that were held back, at most
-    passes: int = 32, # calls of the network for each; four times as many halve the interval
+    passes: int = 32, # calls of the network for each; four times as many: half as wide
     seed: int = 0, # of the choice, the times and the noise
 ) -> None:
     "Score a run in bits/dim, on pictures that it did not learn from."
@@ -195,13 +196,13 @@ def do_score(
     e = vlb_estimate(it.d, it.ema, x[rows], y if y is None else y[rows],
                      max(passes, it.d.schedule.T//len(rows) + 8),
                      generator=rng(seed, it.device))
-    wide = 1.96*e.stderr
-    print(f"{e.mean:.4f} bits/dim, 95% interval {e.mean-wide:.4f} to {e.mean+wide:.4f}, on "
-          f"{len(rows):,} pictures that were held back, after {it.step:,} steps")
+    low, high = e.mean - 1.96*e.stderr, e.mean + 1.96*e.stderr
+    print(f"{e.mean:.4f} bits/dim, 95% interval {low:.4f} to {high:.4f}, on {len(rows):,} "
+          f"pictures that were held back, after {it.step:,} steps")
 
-# %% ../nbs/92_cli.ipynb #7e8872e1
+# %% ../nbs/92_cli.ipynb #a7f597b4
 def main(
-    words: list[str] | None = None, # of the line, behind `dpm-nb`; default: the terminal's
+    words: list[str] | None = None, # of the line, after `dpm-nb`; default: the terminal's
 ) -> None:
     "The console command."
     whole = Reader("dpm-nb", description="The chapters of the book in JupyterLab; and "
@@ -212,8 +213,9 @@ def main(
         own, said = anno_parser(f), f.__doc__
         for a in (a for a in own._actions if a.dest == "folder"):   # it may be left out
             a.nargs, a.required, a.default = "?", False, "dpm-nb"
-        one = commands.add_parser(f.__name__[3:], parents=[own], add_help=False, help=said,
-                                  description=said, formatter_class=own.formatter_class)
+        one = commands.add_parser(f.__name__[3:], parents=[own], add_help=False,
+                                  help=said, description=said,
+                                  formatter_class=own.formatter_class)
         one.set_defaults(f=f, fail=one.error)
     given = vars(whole.parse_args(words))
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")     # before PyTorch is there

@@ -216,3 +216,17 @@ def test_the_network_fits_the_pictures(size, widths, patch, monkeypatch):
     assert asked["net"].recipe["widths"] == widths and asked["net"].recipe["patch"] == patch and asked["net"].recipe["channels"] == 3
     assert asked["ema"] == .998 and asked["seed"] == 7 and asked["minutes"] == .5 and asked["every"] is None
     assert asked["d"].schedule.T == 1000 and asked["d"].predicts == "v"
+
+
+def test_the_interval_is_that_of_the_estimate(typed, monkeypatch):
+    from dpm_nb import estimate
+    asked = []
+    def told(d, model, x, y, passes, generator):
+        asked.append((len(x), passes))
+        return estimate.Estimate(2., .1, passes)
+    typed("train --steps 1 --out run --classes")
+    monkeypatch.setattr(estimate, "vlb_estimate", told)
+    code, said, _ = typed("score run")
+    assert code == 0 and said == ["2.0000 bits/dim, 95% interval 1.8040 to 2.1960, on 400 pictures that were held back, after 1 steps"]
+    typed("score run --n 10")
+    assert asked == [(400, 32), (10, 108)] # a pilot asks every t of a thousand, here of ten pictures
