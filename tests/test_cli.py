@@ -216,6 +216,8 @@ def test_the_network_fits_the_pictures(size, widths, patch, monkeypatch):
     assert asked["net"].recipe["widths"] == widths and asked["net"].recipe["patch"] == patch and asked["net"].recipe["channels"] == 3
     assert asked["ema"] == .998 and asked["seed"] == 7 and asked["minutes"] == .5 and asked["every"] is None
     assert asked["d"].schedule.T == 1000 and asked["d"].predicts == "v"
+    cli.main(["train", "--steps", "500", "--out", "run"])
+    assert asked["ema"] == .99
 
 
 def test_the_interval_is_that_of_the_estimate(typed, monkeypatch):
