@@ -146,7 +146,8 @@ def do_train(
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(note))
     print(f"{len(x):,} pictures {tuple(x.shape[1:])} to learn from",
-          f"{len(held):,} held back", *(f"class {i} is {v}" for i, v in enumerate(names) if v != str(i)), sep=", ")
+          f"{len(held):,} held back", *(f"class {i} is {name}" for i, name in enumerate(
+              names) if name != str(i)), sep=", ")
     torch.manual_seed(seed)
     wide, classes = max(x.shape[2:]), len(names) or None
     patch = 1 if wide <= 16 else 2 if wide <= 64 else 4
@@ -197,8 +198,8 @@ def do_score(
                      max(passes, it.d.schedule.T//len(rows) + 8),
                      generator=rng(seed, it.device))
     low, high = e.mean - 1.96*e.stderr, e.mean + 1.96*e.stderr
-    print(f"{e.mean:.4f} bits/dim, 95% interval {low:.4f} to {high:.4f}, on {len(rows):,} "
-          f"pictures that were held back, after {it.step:,} steps")
+    print(f"{e.mean:.4f} bits/dim, 95% interval {low:.4f} to {high:.4f}, on "
+          f"{len(rows):,} pictures that were held back, after {it.step:,} steps")
 
 # %% ../nbs/92_cli.ipynb #a7f597b4
 def main(
