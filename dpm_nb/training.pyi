@@ -22,12 +22,12 @@ class Run:
     optimizer: Any
     step: Any
     history: Any
-    d: Any
-    shape: Any
-    generator: Any
     plan: Any
     begun: Any
+    d: Any
+    shape: Any
     team: Any
+    generator: Any
 
     def __init__(self, model: nn.Module, lr: float=0.001, device: str | torch.device | None=None) -> None: ...
     @property

@@ -329,7 +329,7 @@ def test_package_is_small():
     found = {p.stem: statements(p) for p in PACKAGE.glob("*.py") if p.name != "_modidx.py"}
     large = [f"{m} ({n})" for m, n in found.items() if n > 180]
     assert not large, f"These modules have more than 180 statements: {', '.join(large)}"
-    assert sum(found.values()) <= 2800, f"dpm_nb/ has {sum(found.values())} statements; it has room for 2,800"
+    assert sum(found.values()) <= 2900, f"dpm_nb/ has {sum(found.values())} statements; it has room for 2,900"
 
 
 def test_rules_see_what_they_forbid():
