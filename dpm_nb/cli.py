@@ -161,8 +161,8 @@ def do_train(
 def do_sample(
     run: str, # folder of the run
     n: int = 64, # how many pictures
-    method: str = "dpmpp_2m", # or ddpm, ddim, heun, unipc
-    steps: int = 0, # calls of the network for a picture; 0: as the method has it
+    method: str = "dpmpp_2m", # dpmpp_2m, ddpm, ddim, heun or unipc
+    steps: int = 0, # strides for a picture; 0: as the method has it
     label: int = -1, # class to make, by its number; -1: whatever comes
     guidance: float = 1., # how much the class counts; more is more typical
     seed: int = 0, # of the noise

@@ -116,6 +116,9 @@ def test_markdown_that_a_cell_shows_is_linked_as_prose_is():
     drawn.here = "exercises.html"
     drawn.draw(output, "")
     assert output.data["text/markdown"] == "By ([3.1](gaussian.html#e-3-1)) and [this](03_gaussian.ipynb#two-misprints)"
+    table = nbformat.v4.new_output("display_data", data={"text/markdown": "| a |\n|---|\n| **2** (0.034 to 3.1) |"})
+    drawn.draw(table, "")
+    assert "](" not in table.data["text/markdown"]
 
 
 def test_laws_are_folded_under_their_first_line(site):

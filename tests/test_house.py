@@ -191,6 +191,14 @@ def test_chapter_has_the_right_length(path):
 
 
 @each_notebook
+def test_no_line_of_an_alt_text_is_read_as_a_directive(path):
+    "nbdev takes `#|   word:` for a directive wherever it stands among a cell's first lines, and Quarto's YAML breaks."
+    for cell in cells(path, "code"):
+        taken = re.findall(r"^#\|\s{2,}[\w-]+:.*", cell.source, re.M)
+        assert not taken, f"{path.name}, cell {cell.id}: begin this line with another word: {taken[0]}"
+
+
+@each_notebook
 def test_lines_fit_the_page(path):
     "The page's column shows 90 columns of code."
     long = [f"cell {c.id}, {len(line)} columns: {line.strip()}" for c in cells(path, "code") for line in c.source.splitlines()

@@ -242,7 +242,8 @@ class Page(Processor):
 
     def draw(self, output, alt):
         data = output.get("data", {})
-        if "text/markdown" in data: data["text/markdown"] = linked("".join(data["text/markdown"]), self.here)
+        shown = "".join(data.get("text/markdown", ""))
+        if shown and "|---" not in shown: data["text/markdown"] = linked(shown, self.here)    # numbers of a table are figures
         if LIVING in data:
             self.figures += 1
             if self.figures == 1: self.cells.append(mk_cell(SCRIPTS, "markdown"))
