@@ -217,6 +217,9 @@ def player(text, alt):
     return text.replace(' id="_anim_img', f' alt="{alt}" id="_anim_img', 1) if alt else text
 
 
+FLAG = re.compile(r"^#\|\s*(?:slow|gpu|diffusers)\n", re.M) # what a test leaves out; to Quarto it is broken YAML beside fig-alt
+
+
 class Page(Processor):
     "The last step of a notebook on its way to a page."
     def begin(self):
@@ -235,6 +238,7 @@ class Page(Processor):
             if self.talk: cell.source = on_slide(cell.source)
         if cell.cell_type == "code":
             if "Imports" in cell.directives_: return
+            cell.source = FLAG.sub("", cell.source)
             if "exports" in cell.directives_ and self.module: self.cells.append(mk_cell(named(cell.source, self.module, self.seen), "markdown"))
             if cell.metadata.get("jupyter", {}).get("source_hidden"): cell.source = folded(cell.source, self.sources[cell.id])
             for output, alt in zip(cell.outputs, told(cell, self.sources[cell.id])): self.draw(output, html.escape(alt))
