@@ -113,5 +113,5 @@ def test_the_walkers_are_drawn_where_they_end(page, name, k):
     at = head.split(",").index(f"x{k}")
     table = torch.tensor([[float(v) for v in row[at:at+2]] for row in rows], dtype=torch.float64)
     marks = page.evaluate(MARKS)[f"end_{name}_marks"]
-    seen = torch.tensor([[x*5.2/260 - 2.6, 2.6 - y*5.2/260] for x, y, *_ in marks], dtype=torch.float64)
+    seen = torch.tensor([[x*5.2/170 - 2.6, 2.6 - y*5.2/170] for x, y, *_ in marks], dtype=torch.float64)
     assert_close(seen, table, rtol=0, atol=1e-9)
