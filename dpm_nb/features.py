@@ -211,7 +211,9 @@ def nearest(
                          f"got {tuple(samples.shape)} and {tuple(train.shape)}")
     a, b = (to_real(v) if v.dtype == torch.uint8 else v for v in (samples, train))
     a, b = a.flatten(1), b.flatten(1).to(a)
-    fine, centre = precise(b), precise(b).mean(0)   # the fast way of cdist loses digits
-    near = lambda part: torch.cdist(precise(part) - centre, fine - centre).argmin(1)
+    fine = precise(b)                               # the fast way of cdist loses digits
+    centre = fine.mean(0)
+    fine = fine - centre
+    near = lambda part: torch.cdist(precise(part) - centre, fine).argmin(1)
     index = torch.cat([near(part) for part in a.split(batch)]).to(a.device)
     return (a - b[index]).norm(dim=1), index

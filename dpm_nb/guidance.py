@@ -48,8 +48,8 @@ def class_log_prob(
 ) -> Tensor: # `(..., classes)`, in nats
     "log q(y | x) for every class y (10c.1)."
     terms = data.terms(x)[0]
-    rows = [kind.to(terms.device) == k for k in range(int(kind.max()) + 1)]
-    own = [terms[..., i].logsumexp(-1) for i in rows]
+    kind = kind.to(terms.device)
+    own = [terms[..., kind == k].logsumexp(-1) for k in kind.unique()]
     return torch.stack(own, -1).log_softmax(-1).to(x)
 
 # %% ../nbs/10c_guidance.ipynb #66fd92fb
@@ -73,7 +73,8 @@ class ClassOracle:
         data: Mixture, # its bumps belong to classes
         kind: Kinds, # the class of each bump `(K,)`
     ):
-        rows = [kind.to(data.weight.device) == k for k in range(int(kind.max()) + 1)]
+        kind = kind.to(data.weight.device)
+        rows = [kind == k for k in kind.unique()]
         self.classes, self.free = len(rows), Oracle(d, data)
         self.told = [Oracle(d, Mixture(data.weight[i]/data.weight[i].sum(),
                                        data.means[i], data.covs[i])) for i in rows]
@@ -85,12 +86,8 @@ class ClassOracle:
     ) -> Tensor: # of the shape of the state
         "What a perfect network would answer to each example."
         if y is None: return self.free(xt, t)
-        out, y = torch.empty_like(xt), y.to(xt.device)
-        t = torch.as_tensor(t).to(xt.device).expand(len(xt))
-        for k in y.unique().tolist():
-            own = self.told[k] if k >= 0 else self.free
-            out[y == k] = own(xt[y == k], t[y == k])
-        return out
+        each = torch.stack([own(xt, t) for own in (*self.told, self.free)])  # -1: free
+        return each[y.to(xt.device).long(), torch.arange(len(xt), device=xt.device)]
 
 # %% ../nbs/10c_guidance.ipynb #50d11019
 def rounds_rule(

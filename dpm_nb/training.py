@@ -213,7 +213,7 @@ def backward(
         if getattr(each, "shape", None) != (n,):
             raise ValueError(f"objective must give a loss for each of {n} examples, "
                              f"shape ({n},), got {getattr(each, 'shape', each)}")
-        loss = each[rows].mean()*(len(each[rows])/n)
+        loss = each[rows].mean()*((rows.stop - rows.start)/n)
         loss.backward()
         total = total + loss.detach()
     return total if run.team is None else run.team.add(run, total)

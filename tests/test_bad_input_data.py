@@ -119,6 +119,9 @@ WRONG = {
     "animate a number": (TypeError, "frames must be", lambda: S.animate(mean, 5)),
     # metrics: distances
     "factor of a vector": (ValueError, "cov must have shape", lambda: M.factor(ONE)),
+    "factor of a matrix with two sides": (ValueError, "cov must be symmetric", lambda: M.factor(torch.tensor([[1., 5.], [0., 1.]]))),
+    "factor of a negative variance": (ValueError, "cov must be symmetric, with no negative variance", lambda: M.factor(-EYE)),
+    "gaussian_frechet of a negative variance": (ValueError, "cov_b must be symmetric", lambda: M.gaussian_frechet(ONE, EYE[:1, :1], ONE, -EYE[:1, :1])),
     "factor of NaN": (ValueError, "cov must be finite", lambda: M.factor(EYE*NAN)),
     "gaussian_frechet of other widths": (ValueError, "same number of features", lambda: M.gaussian_frechet(torch.zeros(3), EYE, torch.zeros(2), EYE)),
     "gaussian_frechet of lists": (TypeError, "mean_a must be", lambda: M.gaussian_frechet([0, 0], EYE, torch.zeros(2), EYE)),

@@ -2,8 +2,8 @@
 import pytest
 import torch
 from test_living import FIGURES, KIND, MARKS, move, page, show  # noqa: F401 (page is a fixture)
+from test_sampling import operations
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from dpm_nb.core import rng
 from dpm_nb.gaussian import GaussianDiffusion
@@ -45,26 +45,12 @@ def test_equals_another_library_on_the_same_grid(name):
     assert_close(ours, x.double(), rtol=0, atol=1e-4)
 
 
-class Ops(TorchDispatchMode):
-    "What PyTorch is asked to do."
-    def __init__(self):
-        super().__init__()
-        self.ops = []
-
-    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
-        self.ops.append(op.overloadpacket.__name__)
-        return op(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("name, most", [("dpmpp_2m", 6), ("unipc", 10), ("heun", 14)])
 def test_a_stride_is_few_operations_and_reads_nothing_back(name, most):
     d = GaussianDiffusion(cosine(100))
-    with Ops() as count:
-        for k, _ in enumerate(RULES[name](d, lambda x, t: x, (4, 2), steps=10)):
-            if k == 4: break
-            count.ops.clear()
-    calls = [op for op in count.ops if op not in ("full", "expand")]    # the times of the model
-    assert len(calls) <= most and "_local_scalar_dense" not in calls, calls
+    for ops in operations(RULES[name](d, lambda x, t: x, (4, 2), steps=10)):
+        calls = [op for op in ops if op not in ("full", "expand")]      # the times of the model
+        assert len(calls) <= most and "_local_scalar_dense" not in calls, calls
 
 
 @each
