@@ -136,7 +136,7 @@ def three_answers(
     before = torch.cat([h.new_full((1,), torch.inf), h])[:-1]
     w_q = (J2 - h*J1)/(before*(before+h))
     w_t = (J2/before + J1)/(h*(1 + h/before))
-    w_t[:1] = J0[:1]/2              # there is no q yet: the mean of both ends
+    w_q[:1], w_t[:1] = 0, J0[:1]/2  # there is no q yet: the mean of both ends
     return torch.stack([ddim_terms(s, times)[:-1, 0], w_q, J0-w_q-w_t, w_t], 1)
 
 # %% ../nbs/10b_solvers.ipynb #60e9126e
