@@ -15,7 +15,7 @@ export MALLOC_TRIM_THRESHOLD_ = 2147483648
 export MALLOC_MMAP_THRESHOLD_ = 33554432
 export MALLOC_TOP_PAD_ = 67108864
 
-.PHONY: help lab test mutants bench docs notebooks number cite readme export clean
+.PHONY: help lab test mutants bench docs notebooks number cite contents readme export clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ number: $(READY) ## number the equations anew, mend what cites them, and export
 
 cite: $(READY) ## link every citation to the references, and write that page from references.bib
 	$(BIN)/python tools/cite.py
+
+contents: $(READY) ## write the minutes and the pictures of the chapters' cards into the index
+	$(BIN)/python tools/contents.py
+	$(BIN)/python tools/readme.py
 
 readme: $(READY) ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py

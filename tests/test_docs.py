@@ -1,16 +1,20 @@
 "The site: names, equations, laws and living figures of its pages, the API page, its settings; README.md is what the index says."
+import base64
+import io
 import json
 import os
 import re
 import shutil
 import sys
 
+import contents
 import nbformat
 import number
 import pages
 import pytest
 import readme
 import yaml
+from PIL import Image, ImageChops, ImageStat
 from conftest import CHAPTERS, MODULES, NBS, NOT_COPIED, ROOT, cells, directives, program, run
 from test_page import BOOK
 
@@ -183,6 +187,50 @@ def test_settings_of_the_site(site):
     footer = yaml.safe_load((site/"_proc"/"site.yml").read_text(encoding="utf-8"))["website"]["page-footer"]
     assert pages.cfg["version"] in footer["left"] and "LICENSE" in footer["left"] and "CITATION" in footer["right"]
     assert (site/"_proc"/"card.png").stat().st_size < 100_000
+
+
+def test_contents_say_what_the_chapters_take():
+    books = {p.stem: nb for p, nb in pages.books().items()}
+    for cell in cells(NBS/"index.ipynb", "markdown"):
+        assert cell.source == contents.told(cell.source, books).rstrip("\n"), "The minutes in index.ipynb are old; run `make contents`"
+
+
+def test_cards_show_the_pictures_of_today():
+    books, kept = {p.stem: nb for p, nb in pages.books().items()}, {}
+    for cell in cells(NBS/"index.ipynb", "markdown"): kept |= cell.get("attachments", {})
+    assert sum(len(kinds["image/png"]) for kinds in kept.values()) < 500_000
+    for name, _, _, _ in BOOK:
+        today = contents.picture(books[name[:-6]], name[:-6])
+        assert (today is None) == (f"{name[:-6]}.png" not in kept), f"{name} has a picture and no card, or a card and none; run `make contents`"
+        if today is None: continue
+        card = Image.open(io.BytesIO(base64.b64decode(kept[f"{name[:-6]}.png"]["image/png"]))).convert("RGB")
+        off = ImageStat.Stat(ImageChops.difference(card, today)).mean
+        assert card.size == contents.SIZE and max(off) < 4, f"{name} has another picture than its card; run `make contents`"
+
+
+def test_home_has_a_card_for_each_chapter(site):
+    text = "\n".join(c.source for c in cells(site/"_proc"/"index.ipynb", "markdown"))
+    assert re.findall(r'<a class="chapter" href="([\w.]+)">', text) == [pages.page(NBS/row[0]) for row in BOOK]
+    assert "attachment:" not in text
+    for name in re.findall(r'<img src="(cards/\w+\.png)"', text): assert (site/"_proc"/name).exists()
+
+
+def test_map_draws_what_chapters_import():
+    "A line from each earlier chapter whose functions one takes, but for those that another line leads to."
+    (source,) = [c.source for c in cells(NBS/"index.ipynb", "code") if "NEEDS = " in c.source]
+    drawn = {row.split()[0]: row.split("<")[1].split() for row in re.search(r'NEEDS = """\n(.*?)"""', source, re.S)[1].splitlines()}
+    number_of = lambda name: name.split("_")[0]
+    needs, whole = {}, {}
+    for name, part, _, _ in BOOK:
+        if not name[:2] < "30" or not name[0].isdigit(): continue
+        code = "\n".join(c.source for c in cells(NBS/name, "code"))
+        taken = {number_of(MODULES[m].name) for m in re.findall(r"^from dpm_nb\.(\w+) import", code, re.M)}
+        taken = {n for n in taken if n < number_of(name)}
+        needs[number_of(name)] = sorted(n for n in taken if not any(n in whole[m] for m in taken))
+        whole[number_of(name)] = set.union(taken, *(whole[m] for m in taken))
+    assert {n: sorted(before) for n, before in drawn.items()} == needs
+    road = re.search(r'^road, rows = "([^"]*)"', source, re.M)[1].split()
+    assert road == [number_of(name) for name, _, _, main in BOOK if main]
 
 
 def test_readme_is_made_from_the_index():

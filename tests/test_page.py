@@ -5,7 +5,7 @@ import pytest
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, TALK, cells, directives, name_of
 from readme import alts
 
-ROW = re.compile(r"^\| ([^|]*) ?\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
+PART = re.compile(r"^### (.+)|^\| [^|]*\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
@@ -18,12 +18,11 @@ each_chapter = pytest.mark.parametrize("path", [p for p in CHAPTERS if p != TALK
 
 def contents():
     "The chapters of the contents, in their order: file name, part, title, and whether it is on the main road."
-    part = None
-    for cell in cells(NBS/"index.ipynb", "markdown"):
-        for line in cell.source.splitlines():
-            if not (found := ROW.match(line)): continue
-            part = found[1].strip() or part
-            yield found[4], part, found[3], bool(found[2])
+    part, (cell,) = None, [c for c in cells(NBS/"index.ipynb", "markdown") if c.source.startswith("## Contents")]
+    for line in cell.source.splitlines():
+        if not (found := PART.match(line)): continue
+        part = found[1] or part
+        if found[4]: yield found[4], part, found[3], bool(found[2])
 
 
 BOOK = list(contents())

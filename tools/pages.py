@@ -6,6 +6,7 @@ into _proc/ what no notebook holds: styles and scripts from tools/site/, the API
 the social card, Vega's script.
 """
 import ast
+import base64
 import html
 import inspect
 import io
@@ -220,6 +221,21 @@ def player(text, alt):
 FLAG = re.compile(r"^#\|\s*(?:slow|gpu|diffusers)\n", re.M) # what a test leaves out; to Quarto it is broken YAML beside fig-alt
 
 
+CARDS = re.compile(r"^\| \| chapter .*\n\|[-|:]+\n((?:\|.*\n?)+)", re.M)
+ROW = re.compile(r"\| (!\[\])?[^|]*\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+)\.ipynb\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
+
+
+def carded(text):
+    "The chapters of the contents as cards."
+    def one(m):
+        drawn, road, title, name, idea, read, run = m.groups()
+        shown = f'<img src="cards/{name}.png" alt="" width="240" height="144" loading="lazy">' if drawn else ""
+        title = f"<strong>{title}</strong>" + (' <span class="road">main road</span>' if road else "")
+        return (f'<a class="chapter" href="{page(Path(name + ".ipynb"))}">{shown}<span>{title}<br>{prose(idea)}'
+                f'<span class="cost">{read} to read, {run} to run</span></span></a>')
+    return CARDS.sub(lambda m: "```{=html}\n<div class=\"chapters\">\n" + "\n".join(map(one, ROW.finditer(m[1]))) + "\n</div>\n```\n", text)
+
+
 class Page(Processor):
     "The last step of a notebook on its way to a page."
     def begin(self):
@@ -234,7 +250,7 @@ class Page(Processor):
 
     def add(self, cell):
         if cell.cell_type == "markdown":
-            cell.source = linked(cell.source, self.here)
+            cell.source = linked(carded(cell.source) if self.here == "index.html" else cell.source, self.here)
             if self.talk: cell.source = on_slide(cell.source)
         if cell.cell_type == "code":
             if "Imports" in cell.directives_: return
@@ -438,6 +454,10 @@ def main():
     lost = (ROOT/"tools"/"404.html").read_text(encoding="utf-8")
     (PROC/"404.html").write_text(lost.replace("SITE", SITE), encoding="utf-8")
     card(PROC/"card.png")
+    (PROC/"cards").mkdir(exist_ok=True)
+    for cell in books()[ROOT/"nbs"/"index.ipynb"].cells:
+        for name, kinds in cell.get("attachments", {}).items():
+            (PROC/"cards"/name).write_bytes(base64.b64decode(kinds["image/png"]))
 
 
 if __name__ == "__main__": main()

@@ -20,6 +20,7 @@ SITE = cfg["doc_host"] + cfg["doc_baseurl"]
 CALLOUT = re.compile(r"^:::+[ \t]*\{\.callout-(\w+)([^}]*)\}[ \t]*\n(.*?)^:::+[ \t]*$\n?", re.M | re.S)
 PAGE = re.compile(r"\]\((?:\./)?(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb(#[\w-]+)?\)")
 FOLDED = re.compile(r"# (Law|Check|Figure): ")
+CARD = re.compile(r"^\| (?=\| chapter)|(?<=^\|)---\|(?=---\|---\|--:\|--:)|^\| (?:!\[\]\([^)]*\))? ?(?=\| \[)", re.M)
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
 
 
@@ -50,6 +51,7 @@ def quoted(match):
 def markdown(text):
     "Quarto's markdown as GitHub's."
     text = PAGE.sub(lambda m: f"]({SITE}/{m[1]}.html{m[2] or ''})", text)
+    text = CARD.sub("", text)
     text = PICTURE.sub(r"\1nbs/", text)
     text = CALLOUT.sub(quoted, text)
     return re.sub(r"^:::.*\n?", "", text, flags=re.M)
