@@ -12,7 +12,10 @@ parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(root/"settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 
-lab = cfg["lab_requirements"].split()
+extra = {name: cfg[f"{name}_requirements"].split() for name in ("book", "lab", "long", "checkpoints", "dev", "bench")}
+extra["book"] += extra["checkpoints"]       # a chapter opens a checkpoint
+extra["lab"] += extra["book"]
+extra["dev"] += extra["lab"] + extra["long"]
 statuses = ["1 - Planning", "2 - Pre-Alpha", "3 - Alpha", "4 - Beta", "5 - Production/Stable"]
 # The package index shows the README elsewhere, so there its pictures need their whole address.
 raw = cfg["git_url"].replace("github.com", "raw.githubusercontent.com") + f"/{cfg['branch']}"
@@ -56,9 +59,7 @@ setup(
     packages=find_packages(include=[cfg["lib_path"], cfg["lib_path"]+".*"]),
     python_requires=">="+cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={"lab": lab, "long": cfg["long_requirements"].split(),
-                    "checkpoints": cfg["checkpoints_requirements"].split(), "dev": lab + cfg["dev_requirements"].split(),
-                    "bench": cfg["bench_requirements"].split()},
+    extras_require=extra,
     # The site finds the page and the source of each symbol by this entry point.
     entry_points={"nbdev": ["dpm_nb = dpm_nb._modidx:d"], "console_scripts": cfg["console_scripts"].split()},
     package_data={cfg["lib_path"]: ["py.typed", "*.pyi"]},
