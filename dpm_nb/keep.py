@@ -207,7 +207,8 @@ def check_loss(
     "Raise unless the last loss is a finite number."
     loss = run.loss.item()
     if math.isfinite(loss): return loss
-    raise ValueError(f"loss must stay finite, got {loss} at step {run.step}: "
+    first = (~run.losses.isfinite()).nonzero()[0].item()
+    raise ValueError(f"loss must stay finite, got {run.losses[first]} at step {first+1}: "
                      "lower lr or check the data")
 
 # %% ../nbs/09a_keep.ipynb #7f2ff29d
