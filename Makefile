@@ -76,6 +76,7 @@ docs: $(READY) ## render the site into _docs/ with Quarto
 	cd _proc && quarto render
 	rm -rf _docs
 	mv _proc/_docs _docs
+	mkdir _docs/notebooks && cp nbs/*.ipynb _docs/notebooks/
 	@echo "The site starts at _docs/index.html"
 
 clean: ## remove what can be made again, except .venv

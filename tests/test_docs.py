@@ -1,11 +1,15 @@
-"The site: names, equations, laws and living figures of its pages, the API page, its settings; README.md is what the index says."
+"""The site: names, equations, laws and living figures of its pages, where else they open, the API page, its settings, its
+workflow, its old addresses; README.md is what the index says.
+"""
 import base64
 import io
 import json
 import os
 import re
 import shutil
+import subprocess
 import sys
+from urllib.parse import parse_qs, urlparse
 
 import contents
 import nbformat
@@ -14,8 +18,9 @@ import pages
 import pytest
 import readme
 import yaml
+from conftest import CHAPTERS, MODULES, NBS, NOT_COPIED, NOTEBOOKS, ROOT, TALK, cells, directives, program, run
+from notebooks import INSTALL
 from PIL import Image, ImageChops, ImageStat
-from conftest import CHAPTERS, MODULES, NBS, NOT_COPIED, ROOT, cells, directives, program, run
 from test_page import BOOK
 
 QUARTO = shutil.which("quarto")
@@ -138,6 +143,74 @@ def test_imports_are_not_shown(site):
     for path in CHAPTERS:
         shown = [c.source for c in cells(site/"_proc"/path.name, "code") if re.match(r"#\| ?Imports|from dpm_nb\.", c.source)]
         assert not shown, f"{path.name} shows its imports: {shown[0]}"
+
+
+def test_a_page_that_computes_opens_elsewhere(site):
+    for path in NOTEBOOKS:
+        page = cells(site/"_proc"/path.name)
+        lines = [(i, m) for i, c in enumerate(page) for m in re.findall(r'<p class="elsewhere">(.*?)</p>', c.source)]
+        computes = any(c.source == INSTALL for c in cells(path, "code")) and path != TALK
+        assert [i for i, _ in lines] == [1]*computes, f"{path.name} has its links below the title in the cells {[i for i, _ in lines]}"
+        assert not any("run_line_magic(" in c.source for c in page if c.cell_type == "code"), f"{path.name} shows its install cell"
+        for _, line in lines: leads_to(path, {said: url for url, said in re.findall(r'<a href="([^"]+)"[^>]*>([^<]+)</a>', line)})
+
+
+def leads_to(path, links):
+    "Ask that links below a page's title lead to its notebook."
+    assert list(links) == ["Open in Colab", "Open on Binder", "Download the notebook"]
+    colab, binder, file = map(urlparse, links.values())
+    where = pages.cfg["git_url"].removeprefix("https://github.com/").split("/")
+    assert (colab.scheme, colab.netloc, colab.query) == ("https", "colab.research.google.com", "")
+    assert colab.path.split("/")[1:] == ["github", *where, "blob", pages.cfg["branch"], "nbs", path.name]
+    assert (binder.scheme, binder.netloc) == ("https", "mybinder.org")
+    assert binder.path.split("/")[1:] == ["v2", "gh", *where, pages.cfg["branch"]]
+    assert binder.query == f"labpath=nbs%2F{path.name}" and parse_qs(binder.query) == {"labpath": [f"nbs/{path.name}"]}
+    assert (ROOT/"nbs"/path.name).is_file() and file.geturl() == f"notebooks/{path.name}"
+    assert "cp nbs/*.ipynb _docs/notebooks/" in (ROOT/"Makefile").read_text(encoding="utf-8")
+
+
+def test_binder_is_told_what_to_install():
+    wanted = [line for line in (ROOT/".binder"/"requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    index = workflow()["jobs"]["render"]["env"]["PIP_EXTRA_INDEX_URL"]
+    assert wanted == [f"--extra-index-url {index}", ".[book]"]
+    runtime = re.fullmatch(r"python-3\.(\d+)\n", (ROOT/".binder"/"runtime.txt").read_text())
+    assert int(runtime[1]) >= int(pages.cfg["min_python"].split(".")[1])
+    assert {p.name for p in (ROOT/".binder").iterdir()} == {"requirements.txt", "runtime.txt"}
+
+
+def workflow(): return yaml.safe_load((ROOT/".github"/"workflows"/"docs.yml").read_text(encoding="utf-8"))
+
+
+def test_workflow_pins_quarto_and_publishes_main_alone():
+    flow = workflow()
+    on, render, publish = flow[True], flow["jobs"]["render"], flow["jobs"]["publish"] # YAML reads `on` as true
+    assert on["push"] == {"branches": [pages.cfg["branch"]]} and "pull_request" in on
+    pinned = [s["with"]["version"] for s in render["steps"] if "quarto-actions/setup" in s.get("uses", "")]
+    assert len(pinned) == 1 and re.fullmatch(r"\d+\.\d+\.\d+", pinned[0]), f"The workflow takes Quarto {pinned}"
+    said = [p.name for p in [*ROOT.glob("*.*"), *(ROOT/".github").rglob("*.yml")] if p.is_file() and pinned[0] in p.read_text(encoding="utf-8")]
+    assert said == ["docs.yml"], f"The version of Quarto stands in {', '.join(said)}"
+    assert any("make docs" in s.get("run", "") for s in render["steps"])
+    assert publish["if"] == "github.event_name != 'pull_request'" and publish["needs"] == "render"
+    assert any("deploy-pages" in s.get("uses", "") for s in publish["steps"]) and "deploy-pages" not in json.dumps(render)
+    assert flow["permissions"] == {"contents": "read"} and "permissions" not in render
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"}
+
+
+def test_old_addresses_lead_to_the_new_page(site):
+    now = {pages.page(p) for p in NOTEBOOKS}
+    for old, name in pages.MOVED.items():
+        front = yaml.safe_load(cells(site/"_proc"/name)[0].source.strip().strip("-"))
+        assert f"/{old}" in front["aliases"] and front["output-file"] == pages.page(NBS/name), f"{name} does not answer to {old}"
+        assert old not in now, f"{old} is a page again: take it out of MOVED in tools/pages.py"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_every_page_that_ever_was_is_found():
+    done = subprocess.run(["git", "log", "--format=", "--name-only", "--", "nbs/*.ipynb"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode: pytest.skip("this is no git checkout")
+    ever = {pages.page(NBS/line.removeprefix("nbs/")) for line in done.stdout.split("\n") if line}
+    lost = ever - {pages.page(p) for p in NOTEBOOKS} - pages.MOVED.keys()
+    assert not lost, f"These pages were on the site, and MOVED in tools/pages.py does not say what took their place: {', '.join(lost)}"
 
 
 def test_living_figures_are_drawn_by_the_page(site):

@@ -1,10 +1,6 @@
 "Training a classifier leaves the random streams of the process alone, and the old page of the chapter is still found."
 import pytest
 import torch
-import yaml
-from conftest import NBS, cells
-from fastcore.basics import NS
-from nbdev.frontmatter import FrontmatterProc
 from pretend import Pretend
 
 from dpm_nb import features as F
@@ -58,13 +54,3 @@ def test_the_streams_of_a_gpu(streams):
     F.train_classifier(PICTURES, LABELS, device="cuda", **FEW)
     after = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
     assert all(map(torch.equal, after, before))
-
-
-def test_the_old_page_is_still_found():
-    nb = NS(cells=cells(NBS/"12b_features.ipynb"), path_="12b_features.ipynb")
-    step = FrontmatterProc(nb)
-    step.begin()
-    for cell in nb.cells: step.cell(cell)
-    step.end()
-    front = yaml.safe_load(nb.cells[0].source.strip().strip("-"))
-    assert front["title"] == "Features" and front["aliases"] == ["/pictures.html"] and front["output-file"] == "features.html"

@@ -24,6 +24,17 @@ except ImportError:
     import psutil
     print(psutil.Process().memory_info().peak_wset)"""
 PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")
+# The first code cell of every notebook that computes. In a checkout, and where `dpm-nb lab` copied the chapters, it does nothing.
+INSTALL = """#| The package and its look, where they are missing
+#| hide
+import os
+from importlib.util import find_spec
+
+if not all(map(find_spec, ["dpm_nb", "altair", "vl_convert", "sympy", "pytest"])):
+    get_ipython().run_line_magic("pip", 'install --quiet "dpm-nb[book]"')
+if not os.path.exists("matplotlibrc"):
+    import dpm_nb
+    os.environ.setdefault("MATPLOTLIBRC", f"{dpm_nb.__path__[0]}/nbs")"""
 
 
 class Client(NotebookClient):

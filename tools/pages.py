@@ -19,12 +19,14 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NamedTuple, get_origin
+from urllib.parse import quote
 
 import cite
 import number
 import yaml
 from nbdev.process import Processor
 from nbdev.processors import mk_cell
+from notebooks import INSTALL
 from readme import ROOT, SITE, alts, cfg
 
 PROC = ROOT/"_proc"
@@ -164,6 +166,25 @@ def slides(nb):
     nb.cells = [front, *(c for i, c in enumerate(rest) if i >= begin or c.cell_type == "code")]
 
 
+# Addresses ----------------------------------------------------------------------------------
+
+MOVED = {"pictures.html": "12b_features.ipynb"} # pages that the site once had, and the notebook that took their place
+
+
+def elsewhere(name):
+    "Where else a notebook opens: what a link says, and where it leads."
+    repo, place = cfg["git_url"].removeprefix("https://github.com/"), f"{cfg['nbs_path']}/{name}"
+    return {"Open in Colab": f"https://colab.research.google.com/github/{repo}/blob/{cfg['branch']}/{place}",
+            "Open on Binder": f"https://mybinder.org/v2/gh/{repo}/{cfg['branch']}?labpath={quote(place, safe='')}",
+            "Download the notebook": f"notebooks/{name}"} # which `make docs` puts there
+
+
+def ways(name):
+    "A line of links below a page's title."
+    links = [f'<a href="{url}"{" download" if "//" not in url else ""}>{said}</a>' for said, url in elsewhere(name).items()]
+    return f'```{{=html}}\n<p class="elsewhere">{" · ".join(links)}</p>\n```'
+
+
 # One page ---------------------------------------------------------------------------------
 
 
@@ -247,6 +268,9 @@ class Page(Processor):
         if self.talk: slides(self.nb)
         for cell in self.nb.cells: self.add(cell)
         self.nb.cells = self.cells
+        old = [f"/{page}" for page, name in MOVED.items() if name == here.name]
+        if old: self.cells[0].source = f"---\n{yaml.safe_dump({**self.nb.frontmatter_, 'aliases': old})}---\n"
+        if INSTALL in self.sources.values() and not self.talk: self.cells.insert(1, mk_cell(ways(here.name), "markdown"))
 
     def add(self, cell):
         if cell.cell_type == "markdown":
