@@ -21,6 +21,7 @@ import pytest
 import yaml
 from conftest import CHAPTERS, MODULES, NOTEBOOKS, PACKAGE, ROOT, cells, directives, name_of, program, run
 from fastcore.docments import docments
+from notebooks import INSTALL
 
 HEAVY = ("torchvision", "matplotlib", "sklearn", "ipywidgets")
 EXPORTED = {"export", "exports", "exporti"}
@@ -40,6 +41,8 @@ FLOORS = [ # from the ground; a module imports from its own floor and from those
 FLOOR = {module: i for i, floor in enumerate(FLOORS) for module in floor}
 GROUND = {"checks": set(), "show": {"checks", "core"}} # of the workshop, for every chapter; and what they import themselves
 WORKSHOP = 90 # the first number of the workshop
+# Two pages that show a file of the checkout; two that look for chapters, and say so where there are none, or copy them first.
+BESIDE = {"benchmark.ipynb", "references.ipynb", "30_exercises.ipynb", "92_cli.ipynb"}
 FAMILIES = {"gaussian", "binomial"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
@@ -232,6 +235,7 @@ def test_imports_stand_alone(path):
     "On pages with documented names nbdev runs every cell that imports something, and those alone."
     if not any({"export", "exports"} & directives(c) for c in cells(path)): return
     for cell in cells(path, "code"):
+        if cell.source == INSTALL: continue # no page shows it
         body = ast.parse(code_of(cell)).body
         exported = EXPORTED & directives(cell)
         imports = any(isinstance(m, IMPORTS) for n in body for m in ([n] if exported else ast.walk(n)))
@@ -281,21 +285,47 @@ def test_machinery_knows_no_family(module):
     assert not known & FAMILIES, f"{module} imports {', '.join(known & FAMILIES)}, itself or through {', '.join(known - FAMILIES)}"
 
 
-def test_what_is_imported_is_declared():
+def plain(name): return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@functools.cache
+def owners():
+    "The distributions that bring each importable name; to ask takes a third of a second."
+    return packages_distributions()
+
+
+def undeclared(tree, *names):
+    "What is imported, by line, and stands in none of these lists of settings.ini."
     settings = ConfigParser(delimiters=["="], interpolation=None)
     settings.read(ROOT/"settings.ini", encoding="utf-8")
-    plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()
-    declared = {plain(re.match(r"[\w.-]+", r)[0]) for name in ("requirements", "long_requirements", "checkpoints_requirements")
-                for r in settings["DEFAULT"][name].split()}
-    owners = packages_distributions()
+    declared = {plain(re.match(r"[\w.-]+", r)[0]) for name in names for r in settings["DEFAULT"][name].split()}
+    for node in ast.walk(tree):
+        if not isinstance(node, IMPORTS) or getattr(node, "level", 0): continue
+        for name in [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]:
+            top = name.split(".")[0]
+            if top in sys.stdlib_module_names or top == "dpm_nb": continue
+            if not declared & {plain(o) for o in owners().get(top, [top])}: yield node.lineno, top
+
+
+def test_what_is_imported_is_declared():
     for module in MODULES:
-        for node in ast.walk(tree_of(module)):
-            if not isinstance(node, IMPORTS) or getattr(node, "level", 0): continue
-            for name in [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]:
-                top = name.split(".")[0]
-                if top in sys.stdlib_module_names or top == "dpm_nb": continue
-                assert declared & {plain(o) for o in owners.get(top, [top])}, \
-                    f"dpm_nb/{module}.py, line {node.lineno} imports {top}, which settings.ini does not require"
+        for line, name in undeclared(tree_of(module), "requirements", "long_requirements", "checkpoints_requirements"):
+            pytest.fail(f"dpm_nb/{module}.py, line {line} imports {name}, which settings.ini does not require")
+
+
+@each_notebook
+def test_a_notebook_alone_finds_what_it_uses(path):
+    "The install cell brings the extra `book`, which setup.py makes of two lists, and no file."
+    for cell in cells(path, "code"):
+        if cell.source == INSTALL: continue
+        where, tree = f"{path.name}, cell {cell.id}", ast.parse(code_of(cell))
+        if not EXPORTED & directives(cell):
+            for _, name in undeclared(tree, "requirements", "book_requirements", "checkpoints_requirements"):
+                pytest.fail(f"{where} imports {name}, which `dpm-nb[book]` does not bring")
+        for node in ast.walk(tree):
+            if path.name in BESIDE or not isinstance(node, ast.Constant): continue
+            beside = isinstance(node.value, str) and re.fullmatch(r"[\w./ -]{1,99}", node.value) and (path.parent/node.value).is_file()
+            assert not beside, f"{where} reads {node.value}, which is not there where the notebook is alone"
 
 
 def public(module):

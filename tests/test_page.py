@@ -3,13 +3,15 @@ import re
 
 import pytest
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, TALK, cells, directives, name_of
+from notebooks import INSTALL
 from readme import alts
 
 PART = re.compile(r"^### (.+)|^\| [^|]*\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
-FIRST = re.compile(r"#\| (?:Imports|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
+FIRST = re.compile(r"#\| (?:Imports|The package|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
 ASIDE = {"The talk", "Look up", "Workshop"} # parts that are not read one after the other
+COMPUTES = re.compile(r"^\s*(?:from|import) (?:dpm_nb|torch)\b", re.M)
 EXPORTS = HIDDEN | {"exports"}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
@@ -49,7 +51,7 @@ def test_contents_are_the_reading_order():
 @each_chapter
 def test_chapter_opens_with_its_question(path):
     title, question, *rest = cells(path)
-    assert re.fullmatch(r"# \S.*\n\n> \S.*[.?](\n\n- aliases: .*)?", title.source), f"{path.name} does not begin with a title and a claim"
+    assert re.fullmatch(r"# \S.*\n\n> \S.*[.?]", title.source), f"{path.name} does not begin with a title and a claim"
     where, *_ = question.source.splitlines()
     _, part, _, road = BOOK[PLACE[path.name]]
     assert where.startswith(f"**{part}**"), f"{path.name} does not say that it stands in {part}: {where}"
@@ -59,8 +61,19 @@ def test_chapter_opens_with_its_question(path):
     assert set(links(question)) >= {"index.ipynb", *before}, f"{path.name} does not lead back: {where}"
     assert COST.search(question.source), f"{path.name} does not say what a run takes; `make notebooks` writes it"
     assert len(question.source.splitlines()) > 4, f"{path.name} asks no question before its imports"
+    rest = rest[rest[0].source == INSTALL:]
     imports = next(i for i, c in enumerate(rest) if not c.source.startswith("#| Imports"))
     assert imports in (1, 2), f"{path.name} has {imports} cells of imports after its question, where one or two are wanted"
+
+
+@each_notebook
+def test_notebook_that_computes_begins_with_the_install_cell(path):
+    code = cells(path, "code")
+    computes = any(COMPUTES.search(c.source) for c in code)
+    held = [i for i, c in enumerate(code) if c.source == INSTALL]
+    assert held == [0]*computes, f"{path.name}: a notebook that imports dpm_nb or torch, and no other, has as its first code cell, as other " \
+        f"chapters have it:\n{INSTALL}"
+    assert not computes or folded(code[0]) and not code[0].outputs, f"{path.name}: fold the first code cell, which shows nothing"
 
 
 @each_chapter
