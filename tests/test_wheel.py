@@ -1,5 +1,6 @@
 """What is shipped: the sdist, and the wheel that it builds, hold the package, its stubs and the chapters; and in an
-environment of its own, far from the checkout, the wheel trains and samples and its command works.
+environment of its own, far from the checkout, the wheel trains and samples, its command works, and a chapter that lies
+alone in a folder brings itself what it needs.
 
 The newest of everything is tried by `make test`. The oldest that settings.ini allows wants a second PyTorch, of 3 GB
 from PyPI and five minutes: DPM_NB_LOWEST=1 asks for it, as the workflow does.
@@ -42,8 +43,17 @@ symbols, = (e.load() for e in entry_points(group="nbdev") if e.name == "dpm_nb")
 print(json.dumps({"shape": list(x.shape), "finite": bool(torch.isfinite(x).all()), "package": dpm_nb.__file__,
                   "version": dpm_nb.__version__, "fastcore": fastcore.__version__, "modules": sorted(symbols["syms"])}))
 """
+ALONE = """
+import sys
+import nbformat
+from nbclient import NotebookClient
 
+NotebookClient(nbformat.read(sys.argv[1], as_version=4), kernel_name="python3").execute()
 
+import altair
+import dpm_nb
+print(dpm_nb.__file__)
+"""
 
 settings = ConfigParser(delimiters=["="], interpolation=None)
 settings.read(ROOT/"settings.ini", encoding="utf-8")
@@ -61,8 +71,14 @@ def built():
         yield folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def wheel(built): return next(built.glob("dpm_nb-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def newest(built, wheel):
+    "The Python of an environment with the wheel, and with what runs a notebook."
+    return new_environment(built/"env", wheel, "fastcore>=2", "ipykernel", "nbclient")
 
 
 def names(folder, *kinds): return {p.relative_to(folder).as_posix() for kind in kinds for p in folder.glob(kind)}
@@ -122,10 +138,23 @@ def try_out(python, away):
 
 
 @pytest.mark.slow
-def test_wheel_trains_and_samples(built, wheel):
-    seen = try_out(new_environment(built/"env", wheel, "fastcore>=2"), built/"away")
+def test_wheel_trains_and_samples(built, wheel, newest):
+    seen = try_out(newest, built/"away")
     assert seen["fastcore"].startswith("2."), f"fastcore {seen['fastcore']} was installed beside it"
     assert wheel.name.startswith(f"dpm_nb-{seen['version']}-"), f"{wheel.name} holds version {seen['version']}"
+
+
+@pytest.mark.slow
+def test_a_chapter_alone_brings_what_it_needs(built, newest):
+    "The package is taken away; the first cell brings the wheel and the extra `book`, and leaves nothing in the folder."
+    run(newest, "-m", "pip", "uninstall", "--quiet", "--yes", "dpm-nb", cwd=built)
+    away = built/"alone"
+    away.mkdir()
+    shutil.copy(ROOT/"nbs"/"00_core.ipynb", away)
+    links = f"{built} {os.environ.get('PIP_FIND_LINKS', '')}"
+    seen = run(newest, "-c", ALONE, "00_core.ipynb", cwd=away, PIP_FIND_LINKS=links, PYTHONPATH="").splitlines()[-1]
+    assert Path(seen).is_relative_to(newest.parents[1]), f"dpm_nb came from {seen}"
+    assert [p.name for p in away.iterdir()] == ["00_core.ipynb"]
 
 
 @pytest.mark.slow
