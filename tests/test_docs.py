@@ -165,7 +165,7 @@ def leads_to(path, links):
     assert (binder.scheme, binder.netloc) == ("https", "mybinder.org")
     assert binder.path.split("/")[1:] == ["v2", "gh", *where, pages.cfg["branch"]]
     assert binder.query == f"labpath=nbs%2F{path.name}" and parse_qs(binder.query) == {"labpath": [f"nbs/{path.name}"]}
-    assert (ROOT/"nbs"/path.name).is_file() and file.geturl() == f"notebooks/{path.name}"
+    assert (ROOT/"nbs"/path.name).is_file() and file.geturl() == f"{pages.SITE}/notebooks/{path.name}"
     assert "cp nbs/*.ipynb _docs/notebooks/" in (ROOT/"Makefile").read_text(encoding="utf-8")
 
 

@@ -176,12 +176,12 @@ def elsewhere(name):
     repo, place = cfg["git_url"].removeprefix("https://github.com/"), f"{cfg['nbs_path']}/{name}"
     return {"Open in Colab": f"https://colab.research.google.com/github/{repo}/blob/{cfg['branch']}/{place}",
             "Open on Binder": f"https://mybinder.org/v2/gh/{repo}/{cfg['branch']}?labpath={quote(place, safe='')}",
-            "Download the notebook": f"notebooks/{name}"} # which `make docs` puts there
+            "Download the notebook": f"{SITE}/notebooks/{name}"} # where `make docs` puts it; Quarto knows no short address of it
 
 
 def ways(name):
     "A line of links below a page's title."
-    links = [f'<a href="{url}"{" download" if "//" not in url else ""}>{said}</a>' for said, url in elsewhere(name).items()]
+    links = [f'<a href="{url}"{" download" if url.startswith(SITE) else ""}>{said}</a>' for said, url in elsewhere(name).items()]
     return f'```{{=html}}\n<p class="elsewhere">{" · ".join(links)}</p>\n```'
 
 
