@@ -150,11 +150,11 @@ def test_a_chapter_alone_brings_what_it_needs(built, newest):
     run(newest, "-m", "pip", "uninstall", "--quiet", "--yes", "dpm-nb", cwd=built)
     away = built/"alone"
     away.mkdir()
-    shutil.copy(ROOT/"nbs"/"00_core.ipynb", away)
+    shutil.copy(ROOT/"nbs"/"notation.ipynb", away)
     links = f"{built} {os.environ.get('PIP_FIND_LINKS', '')}"
-    seen = run(newest, "-c", ALONE, "00_core.ipynb", cwd=away, PIP_FIND_LINKS=links, PYTHONPATH="").splitlines()[-1]
+    seen = run(newest, "-c", ALONE, "notation.ipynb", cwd=away, PIP_FIND_LINKS=links, PYTHONPATH="").splitlines()[-1]
     assert Path(seen).is_relative_to(newest.parents[1]), f"dpm_nb came from {seen}"
-    assert [p.name for p in away.iterdir()] == ["00_core.ipynb"]
+    assert [p.name for p in away.iterdir()] == ["notation.ipynb"]
 
 
 @pytest.mark.slow
