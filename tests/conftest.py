@@ -17,10 +17,11 @@ PACKAGE = ROOT/"dpm_nb"
 NOTEBOOKS = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
 CHAPTERS = [p for p in NOTEBOOKS if p.stem != "index"]
 TALK = NBS/"40_talk.ipynb" # slides: they open and end otherwise than a chapter, as test_talk asks
-# JupyterLab runs this one, where there is a Chromium (test_browser); a bare kernel runs the others (test_notebooks).
-IN_LAB = "03_gaussian.ipynb"
+# JupyterLab runs these, where there is a Chromium (test_browser); a bare kernel runs the others (test_notebooks).
+IN_LAB = ["00_core.ipynb", "02_schedule.ipynb", "03_gaussian.ipynb"]
 CHROMIUM = os.environ.get("DPM_NB_CHROMIUM") or next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+LIVING = "application/vnd.vegalite.v5+json"
 NOT_COPIED = shutil.ignore_patterns(".*", "_proc", "_docs", "build", "dist", "*.egg-info", "__pycache__", "data")
 
 
@@ -30,6 +31,11 @@ def name_of(path): return path.stem
 def cells(path, kind=None):
     "The cells of a notebook, all or of one kind."
     return [c for c in nbformat.read(path, as_version=4).cells if kind in (None, c.cell_type)]
+
+
+def living(path):
+    "The living figures that a notebook holds, as Vega-Lite."
+    return [o.data[LIVING] for c in cells(path, "code") for o in c.outputs if LIVING in o.get("data", {})]
 
 
 def directives(cell):

@@ -1,6 +1,7 @@
-"What the tests in a browser share: JupyterLab on a copy of the notebooks, and a page of Chromium."
+"What the tests in a browser share: JupyterLab on a copy of the notebooks, a page of Chromium, and a reader's hands on a living figure."
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -45,7 +46,8 @@ def jupyterlab(folder):
     log = folder/"jupyter.log"
     with log.open("w") as out:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-                                   f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder/'nbs'}"],
+                                   f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder/'nbs'}",
+                                   "--LabApp.expose_app_in_browser=True"],
                                   env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
         for _ in range(120):
@@ -72,3 +74,76 @@ def chromium(folder):
         yield page
         page.screenshot(path=folder/"page.png")
         browser.close()
+
+
+# A living figure ---------------------------------------------------------------------------
+
+PICTURE = "f => [...f.querySelectorAll('canvas, svg.marks')].map(e => e.tagName == 'CANVAS' ? e.toDataURL() : e.outerHTML).join()"
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+HELD = "e => document.activeElement == e"
+RINGED = """e => { const s = getComputedStyle(e), t = getComputedStyle(e.closest('label') ?? e)
+  return e.matches(':focus-visible') && [s, t].some(s => s.outlineStyle != 'none' && parseFloat(s.outlineWidth) > 0) }"""
+
+
+class Hands:
+    "A reader at a living figure, which stands in `figure`: each control is moved, and is to change the picture."
+    def __init__(self, page, figure, name, held=""):
+        self.page, self.figure, self.name, self.held = page, figure, name, held # a key that is held beside the arrows
+
+    def picture(self): return self.figure.evaluate(PICTURE)
+
+    def changed(self, before, seconds=2):
+        "Is the picture another one, at once or soon?"
+        for _ in range(20):
+            self.page.evaluate(DRAWN)
+            if self.picture() != before: return True
+            self.page.wait_for_timeout(seconds*50)
+        return False
+
+    def point(self, slider):
+        "Click on the slider where its handle is not."
+        low, high, value = (float(v) for v in slider.evaluate("e => [e.min, e.max, e.value]"))
+        part = .3 if value - low > (high - low)/2 else .7
+        before, box = self.picture(), slider.bounding_box()
+        slider.click(position={"x": part*box["width"], "y": box["height"]/2})
+        assert float(slider.input_value()) != value, f"{self.name} does not move under the mouse"
+        assert self.changed(before), f"{self.name} moved from {value:g} to {slider.input_value()}, and the picture stayed"
+
+    def press(self, slider):
+        "Come to the slider by Tab, and move it by the arrow keys until the picture changes."
+        keys, many = self.page.keyboard, 25
+        slider.focus()
+        keys.press("Shift+Tab")
+        assert not slider.evaluate(HELD), f"Shift+Tab does not leave {self.name}"
+        keys.press("Tab")
+        assert slider.evaluate(HELD), f"Tab does not reach {self.name}"
+        assert slider.evaluate(RINGED), f"Nothing shows that the keys now move {self.name}"
+        before, value = self.picture(), slider.input_value()
+        key = self.held + ("ArrowLeft" if value == slider.get_attribute("max") else "ArrowRight")
+        for k in range(many):
+            keys.press(key)
+            assert k or slider.input_value() != value, f"{key} does not move {self.name}"
+            if self.changed(before, 0 if k < many-1 else 2): return
+        pytest.fail(f"{key} moved {self.name} from {value} to {slider.input_value()}, and the picture stayed")
+
+    def choose(self, control):
+        "Choose what is not chosen, or tick and clear a box."
+        before = self.picture()
+        control.set_checked(not control.is_checked())
+        assert self.changed(before), f"{self.name} was chosen, and the picture stayed"
+
+    def move_all(self):
+        "Every control once by the mouse and, if a slider, once by the keys; how many sliders there were."
+        sliders = self.figure.locator(".vega-bindings input[type=range]")
+        self.figure.scroll_into_view_if_needed()
+        named = self.figure.get_by_role("slider", name=re.compile(r"[^\W\d_]")).count()
+        assert named == sliders.count(), f"{self.name}: {sliders.count()} sliders, of which {named} have a name"
+        figure = self.name
+        for slider in sliders.all():
+            self.name = f"{figure}, {slider.get_attribute('name')}"
+            self.point(slider)
+            self.press(slider)
+        for control in self.figure.locator(".vega-bindings input:is([type=radio], [type=checkbox])").all():
+            self.name = f"{figure}, {control.get_attribute('name')}"
+            if control.get_attribute("type") == "checkbox" or not control.is_checked(): self.choose(control)
+        return sliders.count()

@@ -234,24 +234,3 @@ def test_small_steps_draw_the_exact_step_back(page, xt, size):
     place, size, miss = (float(number.replace("−", "-")) for number in said.groups())
     assert_close((place, size), (xt, beta), rtol=5e-3, atol=0)
     assert_close(miss, nats, rtol=.05, atol=1e-6)
-
-
-def test_lives_in_an_untrusted_notebook(page, tmp_path):
-    "A reader opens 02_schedule in JupyterLab and moves a slider; no cell has run, and nobody has trusted it."
-    from lab import jupyterlab
-    with jupyterlab(tmp_path) as address:
-        page.set_viewport_size({"width": 1400, "height": 1000})
-        page.goto(address("02_schedule.ipynb"))
-        chart = page.locator(".jp-RenderedVegaLite").first
-        slider, canvas = chart.locator('input[name="part"]'), chart.locator("canvas")
-        slider.scroll_into_view_if_needed()
-        assert page.locator("[title^='Notebook not trusted: 0 of']").count(), "The notebook is trusted, which proves nothing"
-        picture = lambda: canvas.evaluate("canvas => canvas.toDataURL()")
-        prompts = lambda: page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
-        before, value, numbers = picture(), slider.input_value(), prompts()
-        box = slider.bounding_box()
-        page.mouse.click(box["x"] + .6*box["width"], box["y"] + box["height"]/2)
-        page.wait_for_timeout(500)
-        assert slider.input_value() != value, f"The slider does not move from {value}"
-        assert picture() != before, f"The slider moved from {value} to {slider.input_value()}, and the picture stayed"
-        assert prompts() == numbers, "A cell has run"

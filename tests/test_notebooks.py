@@ -43,7 +43,7 @@ def running(request):
     asked = [i.callspec.params["path"] for i in request.session.items if getattr(i, "originalname", "") == "test_runs_top_to_bottom"]
     in_lab = CHROMIUM and any(i.path.name == "test_browser.py" for i in request.session.items)
     before, pool = files(), ThreadPoolExecutor(AT_ONCE)
-    yield {p: pool.submit(execute, p) for p in reversed(asked) if not (in_lab and p.name == IN_LAB)}, before
+    yield {p: pool.submit(execute, p) for p in reversed(asked) if not (in_lab and p.name in IN_LAB)}, before
     pool.shutdown(cancel_futures=True)
 
 
