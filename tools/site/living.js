@@ -28,6 +28,10 @@ function living(id, spec) {
     const kept = view ? params.map(name => [name, view.signal(name)]) : []
     const drawn = await vegaEmbed(place, themed(spec, theme), {actions: false, renderer: room ? "svg" : "canvas"})
     view = drawn.view
+    for (const choices of place.querySelectorAll(".vega-bind-radio")) {
+      choices.role = "radiogroup"
+      choices.ariaLabel = choices.previousElementSibling.textContent
+    }
     for (const [name, value] of kept) view.signal(name, value)
     await view.runAsync()
   }
