@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from urllib.parse import parse_qs, urlparse
 
 import contents
@@ -32,10 +33,10 @@ EXTRA = [
 ]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
+@cache
+def processed(base):
     "A copy of the project with its `_proc`. nbdev only asks that some quarto be on PATH."
-    folder = tmp_path_factory.mktemp("site")
+    folder = base/"site"
     project = shutil.copytree(ROOT, folder/"project", ignore=NOT_COPIED)
     path = os.environ["PATH"]
     if not QUARTO:
@@ -49,6 +50,10 @@ def site(tmp_path_factory):
     run(program("nbdev_proc_nbs"), "--force", "--file_re", r"\.ipynb$", cwd=project, PATH=path, PYTHONPATH=where)
     run(sys.executable, project/"tools"/"pages.py", cwd=project, PYTHONPATH=where)
     return project
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory): return processed(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
