@@ -6,7 +6,7 @@ from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, TALK, cells, directives,
 from notebooks import INSTALL
 from readme import alts
 
-PART = re.compile(r"^### (.+)|^\| [^|]*\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
+PART = re.compile(r"^### (.+)|^\| [^|]*\| (?:\d+\w? )?\[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The package|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}

@@ -11,21 +11,22 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT/"nbs"/"index.ipynb"
-CARD = re.compile(r"^\| (?:!\[\]\([^)]*\))? ?\| (\[(\*\*)?[^\]*]+(?:\*\*)?\]\((\w+)\.ipynb\)) \| ([^|]+?) \|.*$", re.M)
+CARD = re.compile(r"^\| (?:!\[\]\([^)]*\))? ?\| ((?:\d+\w? )?\[(\*\*)?[^\]*]+(?:\*\*)?\]\((\w+)\.ipynb\)) \| ([^|]+?) \|.*$", re.M)
 ROAD = re.compile(r"(?<=^\|---\|--:\|--:\|\n)(?:\|.*\n?)+", re.M)
 MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|```.*?```|\]\([^)\s]*\)", re.S)
 SIZE = 240, 144
 # The picture of a chapter's card by its cell, and the part of it that is shown: left, top, right, bottom, as shares.
 PICTURES = {
     "40_talk": ("e02505e7", (0, 0, 1, 1)), "00_core": ("bb2cfa33", (0, 0, 1, 1)), "01_data": ("7e7a5a9d", (.0, 0, .66, 1)),
-    "02_schedule": ("1d37681e", (0, 0, .72, 1)), "03_gaussian": ("c05ebab4", (0, 0, .52, 1)), "04_chain": ("2b35a86c", (0, 0, .66, .76)),
-    "05_binomial": ("e6cd6f95", (0, 0, .48, 1)), "06_bound": ("f2679176", (0, 0, .75, 1)), "06b_estimate": ("20d0e6be", (0, 0, .5, 1)),
-    "07_oracle": ("adc13f67", (0, 0, .52, 1)), "08_nets": ("1abfaecc", (0, 0, .47, 1)), "09_training": ("b697a71d", (0, 0, 1, 1)),
+    "02_schedule": ("1d37681e", (0, 0, .72, 1)), "03_gaussian": ("c05ebab4", (0, 0, .52, 1)), "04_chain": ("2b35a86c", (0, 0, .655, .63)),
+    "05_binomial": ("e6cd6f95", (0, 0, .48, 1)), "06_bound": ("f2679176", (0, .1, .62, 1)), "06b_estimate": ("20d0e6be", (0, 0, .5, 1)),
+    "07_oracle": ("adc13f67", (0, 0, .52, 1)), "08_nets": ("1abfaecc", (0, 0, .455, 1)), "09_training": ("b697a71d", (0, 0, 1, 1)),
     "10_sampling": ("55a4e797", (0, 0, .475, 1)), "10b_solvers": ("8a8333b8", (0, 0, 1, 1)), "10c_guidance": ("20ec3277", (0, 0, .5, 1)),
-    "11_likelihood": ("90afaae1", (0, 0, 1, 1)), "12_metrics": ("81054f98", (0, 0, .58, 1)), "12b_features": ("08171f0d", (0, 0, 1, .45)),
-    "13_families": ("f13a0055", (0, 0, .4, 1)), "13b_beside": ("b13b0020", (0, 0, .62, .5)), "14_checkpoints": ("f6c288ec", (0, 0, .5, 1)),
+    "11_likelihood": ("90afaae1", (0, .07, .62, .88)), "12_metrics": ("81054f98", (0, 0, .545, 1)), "12b_features": ("08171f0d", (.02, .1, .52, .4)),
+    "13_families": ("f13a0055", (0, 0, .4, 1)), "13b_beside": ("b13b0020", (0, 0, .6, .5)), "14_checkpoints": ("f6c288ec", (0, 0, .5, 1)),
     "20_digits": ("0ec89334", (0, 0, .48, 1)), "21_mnist": ("5fa8a731", (0, 0, .48, .55)), "22_paper_tables": ("d2513d7b", (0, 0, .62, 1)),
-    "23_your_data": ("a6490f2c", (0, 0, .5, 1)), "91_show": ("9fc8810f", (0, 0, 1, 1)),
+    "23_your_data": ("b79266ff", (0, 0, .75, .72)), "91_show": ("9fc8810f", (0, 0, 1, 1)),
+    "symptoms": ("sym00041", (0, 0, .62, 1)), "92_cli": ("84226806", (0, 0, 1, .83)), "09a_keep": ("830bdc5e", (0, .15, .6, 1)),
 }
 
 

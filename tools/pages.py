@@ -243,15 +243,15 @@ FLAG = re.compile(r"^#\|\s*(?:slow|gpu|diffusers)\n", re.M) # what a test leaves
 
 
 CARDS = re.compile(r"^\| \| chapter .*\n\|[-|:]+\n((?:\|.*\n?)+)", re.M)
-ROW = re.compile(r"\| (!\[\])?[^|]*\| \[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+)\.ipynb\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
+ROW = re.compile(r"\| (!\[\])?[^|]*\| (\d+\w? )?\[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+)\.ipynb\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
 
 
 def carded(text):
     "The chapters of the contents as cards."
     def one(m):
-        drawn, road, title, name, idea, read, run = m.groups()
+        drawn, n, road, title, name, idea, read, run = m.groups()
         shown = f'<img src="cards/{name}.png" alt="" width="240" height="144">' if drawn else ""
-        title = f"<strong>{title}</strong>" + (' <span class="road">main road</span>' if road else "")
+        title = f"<strong>{n or ''}{title}</strong>" + (' <span class="road">main road</span>' if road else "")
         return (f'<a class="chapter" href="{page(Path(name + ".ipynb"))}">{shown}<span>{title}<br>{prose(idea)}'
                 f'<span class="cost">{read} to read, {run} to run</span></span></a>')
     return CARDS.sub(lambda m: "```{=html}\n<div class=\"chapters\">\n" + "\n".join(map(one, ROW.finditer(m[1]))) + "\n</div>\n```\n", text)

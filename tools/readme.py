@@ -20,7 +20,7 @@ SITE = cfg["doc_host"] + cfg["doc_baseurl"]
 CALLOUT = re.compile(r"^:::+[ \t]*\{\.callout-(\w+)([^}]*)\}[ \t]*\n(.*?)^:::+[ \t]*$\n?", re.M | re.S)
 PAGE = re.compile(r"\]\((?:\./)?(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.ipynb(#[\w-]+)?\)")
 FOLDED = re.compile(r"# (Law|Check|Figure): ")
-CARD = re.compile(r"^\| (?=\| chapter)|(?<=^\|)---\|(?=---\|---\|--:\|--:)|^\| (?:!\[\]\([^)]*\))? ?(?=\| \[)", re.M)
+CARD = re.compile(r"^\| (?=\| chapter)|(?<=^\|)---\|(?=---\|---\|--:\|--:)|^\| (?:!\[\]\([^)]*\))? ?(?=\| (?:\d+\w? )?\[)", re.M)
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)")
 
 
