@@ -34,8 +34,9 @@ def lab(tmp_path_factory):
     with jupyterlab(folder) as address, chromium(folder) as page:
         page.said, starts = [], re.compile(r"/api/sessions(\?|$)")
         closed = "Disposed" # what a notebook says that is closed while it waits for its kernel
+        attached = re.compile("ERR_UNKNOWN_URL_SCHEME") # of a cell's own pictures, which JupyterLab asks for before it puts them in
         page.on("pageerror", lambda error: None if str(error) == closed else page.said.append(str(error)))
-        page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
+        page.on("console", lambda m: page.said.append(m.text) if m.type == "error" and not attached.search(m.text) else None)
         waits = lambda route: route.fallback() if route.request.method == "GET" else None
         def opened(name, kernel=False):
             page.unroute(starts)
@@ -154,6 +155,8 @@ def test_figures_live_untrusted_and_with_no_kernel(opened):
     for k in range(len(specs)): figures.nth(k).locator("canvas").wait_for()
     assert figures.count() == len(specs), f"{name} shows {figures.count()} of {len(specs)} living figures"
     if specs: assert page.locator("[title^='Notebook not trusted: 0 of']").count(), f"{name} is trusted, which proves nothing"
+    lost = "() => [...document.querySelectorAll('.jp-RenderedMarkdown img')].filter(i => !i.naturalWidth).map(i => i.src)"
+    assert not page.evaluate(lost), f"Pictures of {name}'s text do not show: {page.evaluate(lost)}"
     prompts = lambda: page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
     before = prompts()
     for k, spec in enumerate(specs):

@@ -749,7 +749,7 @@ EXEMPT = {
     **dict.fromkeys([f"core.Diffusion{m}" for m in (
         "", ".dims", ".states", ".to", ".prior", ".q_step", ".q_marginal", ".q_posterior", ".q_sample", ".draw", ".predict",
         ".p_step", ".decoder", ".denoiser", ".reverse", ".loss")], "a protocol: both families are called"),
-    **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "keep.plan_of"], "plain Python"),
+    **dict.fromkeys(["engine.Stop", "engine.Stop.hear", "engine.memory_is_full", "engine.writer", "keep.plan_of", "keep.NewerVersion"], "plain Python"),
     **dict.fromkeys(["estimate.budget_passes", "training.learning_rate", "sampling.timesteps", "sampling.sampler_of",
                      "nets.check_sizes", "families.check_form", "training.bell_centre", "chain.check_step"], "plain Python"),
     "data.images": "reads files, through torchvision",
