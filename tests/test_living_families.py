@@ -31,9 +31,9 @@ def below(x):
 
 
 def place(items, x="x", y="y"):
-    "From pixels of a panel of 144 x 165 to noise and point."
+    "From pixels of a panel of 126 x 165 to noise and point."
     pixels = column(items, x, y)
-    return pixels[:, 0]/24 - 3, 2 - pixels[:, 1]*4.6/165
+    return pixels[:, 0]/21 - 3, 2 - pixels[:, 1]*4.6/165
 
 
 def panels(page):
