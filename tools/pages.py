@@ -250,7 +250,7 @@ def carded(text):
     "The chapters of the contents as cards."
     def one(m):
         drawn, n, road, title, name, idea, read, run = m.groups()
-        shown = f'<img src="cards/{name}.png" alt="" width="240" height="144">' if drawn else ""
+        shown = f'<span class="shot" style="background-image: url(cards/{name}.png)"></span>' if drawn else ""
         title = f"<strong>{n or ''}{title}</strong>" + (' <span class="road">main road</span>' if road else "")
         return (f'<a class="chapter" href="{page(Path(name + ".ipynb"))}">{shown}<span>{title}<br>{prose(idea)}'
                 f'<span class="cost">{read} to read, {run} to run</span></span></a>')
