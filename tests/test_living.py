@@ -10,6 +10,7 @@ import altair
 import pytest
 import torch
 import vl_convert
+from conftest import LIVING as KIND
 from conftest import NBS, NOTEBOOKS, cells
 from readme import alts
 from torch.distributions import Normal
@@ -20,7 +21,6 @@ from dpm_nb.data import two_bumps
 from dpm_nb.gaussian import GaussianDiffusion
 from dpm_nb.schedule import Schedule, make_schedule
 
-KIND = "application/vnd.vegalite.v5+json"
 FIGURES = {f"{path.stem}-{cell.id}": (path, cell, output.data) for path in NOTEBOOKS for cell in cells(path, "code")
            for output in cell.outputs if KIND in output.get("data", {})}
 each_figure = pytest.mark.parametrize("name", FIGURES)

@@ -3,10 +3,10 @@ import re
 
 import pytest
 from conftest import CHAPTERS, MODULES, NBS, NOTEBOOKS, TALK, cells, directives, name_of
+from contents import CARD
 from notebooks import INSTALL
 from readme import alts
 
-PART = re.compile(r"^### (.+)|^\| [^|]*\| (?:\d+\w? )?\[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+\.ipynb)\) \|")
 COST = re.compile(r"^A run takes [1-9]\d* (s|minutes) and (?!0\.0)\d+\.\d GB on two cores\.$", re.M)
 FIRST = re.compile(r"#\| (?:Imports|The package|The names|The words|Door of)|# (?:Law|Check|Figure): [^:\"]+$", re.M)
 HIDDEN = {"hide", "export", "exporti"}
@@ -22,9 +22,8 @@ def contents():
     "The chapters of the contents, in their order: file name, part, title, and whether it is on the main road."
     part, (cell,) = None, [c for c in cells(NBS/"index.ipynb", "markdown") if c.source.startswith("## Contents")]
     for line in cell.source.splitlines():
-        if not (found := PART.match(line)): continue
-        part = found[1] or part
-        if found[4]: yield found[4], part, found[3], bool(found[2])
+        if line.startswith("### "): part = line[4:]
+        if m := CARD.match(line): yield f"{m['name']}.ipynb", part, m["title"], bool(m["road"])
 
 
 BOOK = list(contents())

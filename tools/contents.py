@@ -11,7 +11,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT/"nbs"/"index.ipynb"
-CARD = re.compile(r"^\| (?:!\[\]\([^)]*\))? ?\| ((?:\d+\w? )?\[(\*\*)?[^\]*]+(?:\*\*)?\]\((\w+)\.ipynb\)) \| ([^|]+?) \|.*$", re.M)
+CARD = re.compile(r"^\| *(?P<picture>!\[\]\([^)]*\))? *\| (?P<link>(?P<n>\d+\w? )?\[(?P<road>\*\*)?(?P<title>[^\]*]+)(?:\*\*)?\]"
+                  r"\((?P<name>\w+)\.ipynb\)) \| (?P<idea>[^|]+?) \| *(?P<read>[^|]*?) *\| *(?P<run>[^|]*?) *\|$", re.M)
 ROAD = re.compile(r"(?<=^\|---\|--:\|--:\|\n)(?:\|.*\n?)+", re.M)
 MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|```.*?```|\]\([^)\s]*\)", re.S)
 SIZE = 240, 144
@@ -48,13 +49,20 @@ def spell(s): return f"{s} s" if s < 100 else f"{round(s/60)} min"
 def hours(m): return f"{m} min" if m < 60 else f"{m//60} h {m%60:02d} min"
 
 
+def drawn(nb):
+    "The first picture of each cell that draws one, in their order."
+    found = {}
+    for cell in nb.cells:
+        for o in cell.get("outputs", []):
+            if "image/png" in o.get("data", {}): found.setdefault(cell.id, o.data["image/png"])
+    return found
+
+
 def picture(nb, name):
-    "The small picture of a card, or None where a chapter draws nothing."
-    drawn = {c.id: o.data["image/png"] for c in reversed(nb.cells) for o in reversed(c.get("outputs", []))
-             if "image/png" in o.get("data", {})}
-    if not drawn: return None
-    cell, part = PICTURES.get(name, (next(iter(reversed(drawn))), (0, 0, 1, 1)))
-    whole = Image.open(io.BytesIO(base64.b64decode(drawn[cell]))).convert("RGBA")
+    "The small picture of a card, of a chapter that draws one."
+    pictures = drawn(nb)
+    cell, part = PICTURES.get(name, (next(iter(pictures)), (0, 0, 1, 1)))
+    whole = Image.open(io.BytesIO(base64.b64decode(pictures[cell]))).convert("RGBA")
     w, h = whole.size
     whole = whole.crop([round(v*side) for v, side in zip(part, (w, h, w, h))])
     whole.thumbnail(SIZE, Image.Resampling.LANCZOS)
@@ -73,15 +81,16 @@ def stored(image):
 def told(text, books):
     "The text of a cell with its figures of today."
     def card(m):
-        nb, pic = books[m[3]], f"![](attachment:{m[3]}.png)" if picture(books[m[3]], m[3]) else ""
-        return f"| {pic} | {m[1]} | {m[4]} | {minutes(nb)} min | {spell(seconds(nb))} |"
+        nb = books[m["name"]]
+        shown = f"![](attachment:{m['name']}.png)" if drawn(nb) else ""
+        return f"| {shown} | {m['link']} | {m['idea']} | {minutes(nb)} min | {spell(seconds(nb))} |"
     return ROAD.sub(lambda m: afternoons(books), CARD.sub(card, text))
 
 
 def afternoons(books):
     "The main road as a table, halved by the time that it takes to read."
     index = nbformat.read(INDEX, 4)
-    road = [(m[1].replace("**", ""), books[m[3]]) for c in index.cells for m in CARD.finditer(c.source) if m[2]]
+    road = [(m["link"].replace("**", ""), books[m["name"]]) for c in index.cells for m in CARD.finditer(c.source) if m["road"]]
     costs = [(said, minutes(nb), seconds(nb)) for said, nb in road]
     sums = [sum(m for _, m, _ in costs[:k]) for k in range(len(costs)+1)]
     half = min(range(len(sums)), key=lambda k: abs(2*sums[k] - sums[-1]))

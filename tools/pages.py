@@ -24,6 +24,7 @@ from urllib.parse import quote
 import cite
 import number
 import yaml
+from contents import CARD
 from nbdev.process import Processor
 from nbdev.processors import mk_cell
 from notebooks import INSTALL
@@ -243,18 +244,17 @@ FLAG = re.compile(r"^#\|\s*(?:slow|gpu|diffusers)\n", re.M) # what a test leaves
 
 
 CARDS = re.compile(r"^\| \| chapter .*\n\|[-|:]+\n((?:\|.*\n?)+)", re.M)
-ROW = re.compile(r"\| (!\[\])?[^|]*\| (\d+\w? )?\[(\*\*)?([^\]*]+)(?:\*\*)?\]\((\w+)\.ipynb\) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|")
 
 
 def carded(text):
     "The chapters of the contents as cards."
     def one(m):
-        drawn, n, road, title, name, idea, read, run = m.groups()
-        shown = f'<span class="shot" style="background-image: url(cards/{name}.png)"></span>' if drawn else ""
-        title = f"<strong>{n or ''}{title}</strong>" + (' <span class="road">main road</span>' if road else "")
-        return (f'<a class="chapter" href="{page(Path(name + ".ipynb"))}">{shown}<span>{title}<br>{prose(idea)}'
-                f'<span class="cost">{read} to read, {run} to run</span></span></a>')
-    return CARDS.sub(lambda m: "```{=html}\n<div class=\"chapters\">\n" + "\n".join(map(one, ROW.finditer(m[1]))) + "\n</div>\n```\n", text)
+        c = m.groupdict("")
+        shown = f'<span class="shot" style="background-image: url(cards/{c["name"]}.png)"></span>' if c["picture"] else ""
+        title = f'<strong>{c["n"]}{c["title"]}</strong>' + (' <span class="road">main road</span>' if c["road"] else "")
+        return (f'<a class="chapter" href="{page(Path(c["name"] + ".ipynb"))}">{shown}<span>{title}<br>{prose(c["idea"])}'
+                f'<span class="cost">{c["read"]} to read, {c["run"]} to run</span></span></a>')
+    return CARDS.sub(lambda m: "```{=html}\n<div class=\"chapters\">\n" + "\n".join(map(one, CARD.finditer(m[1]))) + "\n</div>\n```\n", text)
 
 
 class Page(Processor):
