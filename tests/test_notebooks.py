@@ -31,9 +31,10 @@ def execute(path):
     client = Client(nb, kernel_name="python3", timeout=900, resources={"metadata": {"path": str(NBS)}})
     start, error = time.perf_counter(), None
     try: client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"})
-    except CellExecutionError as e:
-        failed = next(c for c in nb.cells if c.cell_type == "code" and any(o.output_type == "error" for o in c.outputs))
-        error = f"{path.name}, cell {failed.id} fails:\n{COLOUR.sub('', str(e))}"
+    except CellExecutionError: pass
+    for cell in nb.cells:                                       # a widget's error stops no cell
+        for o in cell.get("outputs", []):
+            if o.output_type == "error": error = f"{path.name}, cell {cell.id} fails:\n{COLOUR.sub('', chr(10).join(o.traceback))}"
     return time.perf_counter() - start, error
 
 
